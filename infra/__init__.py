@@ -1,0 +1,1 @@
+"""Provisions and operates SuperAgent: the Pulumi program and the `superagent` command."""

@@ -1,0 +1,50 @@
+"""`superagent`: the verbs. Each verb lives in its package and is imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Final
+
+import click
+
+# verb -> (module:attribute, one line for --help)
+VERBS: Final[dict[str, tuple[str, str]]] = {
+    "up": ("infra.local.commands:up", "Start the whole system on this machine."),
+    "down": ("infra.local.commands:down", "Stop it; the data stays unless --purge."),
+    "status": ("infra.local.commands:status", "Show every part: pid, port, version, health."),
+    "logs": ("infra.local.commands:logs", "Show or follow the parts' logs."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that lists its verbs without importing them; `--help` stays instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module, _, attribute = VERBS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, line) for verb, (_, line) in VERBS.items()])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="superagent", prog_name="superagent")
+def main() -> None:
+    """Run SuperAgent here or in AWS: provision, release, back up, restore, observe.
+
+    \b
+    superagent up                          the whole system on this machine
+    superagent release start --version v2  a blue-green release, without losing a request
+    superagent preview --stack prod        what a change would do, without credentials
+    """
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""The outputs of the Pulumi program: the only thing that release, recovery and preview know of a stack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Colour = Literal["blue", "green"]
+COLOURS: tuple[Colour, Colour] = ("blue", "green")
+
+
+@dataclass(frozen=True, slots=True)
+class StackOutputs:
+    """One environment as `infra/__main__.py` exports it (the field names are the output names)."""
+
+    environment: str
+    """`local`, `dev`, `staging` or `prod`."""
+    region: str
+    compute: Literal["ec2", "eks", "local"]
+    vpc_id: str
+    alb_arn: str
+    alb_dns_name: str
+    listener_arn: str
+    """Production listener; its default action's weights belong to `infra/release`."""
+    test_listener_arn: str
+    """Forwards to the idle colour only; smoke tests go through it."""
+    target_group_arns: dict[Colour, str]
+    image_parameters: dict[Colour, str]
+    """SSM parameter names; the value is the image (in `local`: the version label) of that colour."""
+    release_table: str
+    """DynamoDB table of the release journal: partition key `pk`, sort key `sk`, both strings."""
+    backup_bucket: str
+    database_pointer: str
+    """SSM parameter whose value names the database in use; a cutover changes it and nothing else."""
+    alert_topic_arn: str

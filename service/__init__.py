@@ -1,0 +1,1 @@
+"""The agent service: what gets deployed."""
