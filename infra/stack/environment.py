@@ -1,0 +1,98 @@
+"""One environment as the other commands meet it: its outputs and clients for its AWS."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from infra.errors import UserError
+from infra.home import home
+from infra.stack.outputs import StackOutputs
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """`outputs` of one stack, and boto3 clients that reach its account (or, for `local`, its emulator)."""
+
+    outputs: StackOutputs
+    endpoint: str | None
+    """AWS endpoint of the local system; `None` in AWS."""
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of `service` with adaptive retries and short timeouts."""
+        local = {"aws_access_key_id": "local", "aws_secret_access_key": "local"} if self.endpoint else {}
+        return boto3.client(
+            service,
+            region_name=self.outputs.region,
+            endpoint_url=self.endpoint,
+            config=Config(
+                retries={"mode": "adaptive", "max_attempts": 8}, connect_timeout=3, read_timeout=30
+            ),
+            **local,
+        )
+
+
+def load(stack: str) -> Environment:
+    """Read the outputs of `stack`: from the state folder for `local`, else from `pulumi stack output`.
+
+    Raises `UserError` when the stack does not exist, is not up, or lacks an output.
+    """
+    if stack == "local":
+        return Environment(_outputs(_local_outputs(), stack), _local_endpoint())
+    return Environment(_outputs(_pulumi_outputs(stack), stack), None)
+
+
+def _local_outputs() -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((home() / "outputs.json").read_text())
+    except FileNotFoundError:
+        raise UserError("The local system is not up.", "Start it with `superagent up`.") from None
+    return found
+
+
+def _local_endpoint() -> str:
+    try:
+        state = json.loads((home() / "state.json").read_text())
+        return f"http://127.0.0.1:{int(state['ports']['aws'])}"
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(
+            f"{home() / 'state.json'} does not name the local AWS endpoint.", "Run `superagent up`."
+        ) from None
+
+
+def _pulumi_outputs(stack: str) -> dict[str, Any]:
+    command = ["pulumi", "stack", "output", "--json", "--stack", stack]
+    try:
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+    except FileNotFoundError:
+        raise UserError(
+            f"Reading stack {stack!r} needs the Pulumi CLI, which is not on PATH.",
+            "Install it (docs/operations/environments.md).",
+        ) from None
+    except subprocess.CalledProcessError as failed:
+        raise UserError(
+            f"Pulumi could not read stack {stack!r}: {failed.stderr.strip()}",
+            "Check the stack's name and `pulumi login`.",
+        ) from None
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _outputs(found: dict[str, Any], stack: str) -> StackOutputs:
+    missing = [field.name for field in fields(StackOutputs) if field.name not in found]
+    if missing:
+        raise UserError(
+            f"Stack {stack!r} has no output {', '.join(missing)}.", "Run `pulumi up` with this checkout."
+        )
+    return StackOutputs(**{field.name: found[field.name] for field in fields(StackOutputs)})
+
+
+def metrics_folder() -> Path:
+    """Where the tools leave their metrics for the textfile collector."""
+    return home() / "metrics"
