@@ -61,7 +61,16 @@ def postgres_server() -> Iterator[str]:
         capture_output=True,
     )
     port = free_port()
-    settings = "-h 127.0.0.1 -c unix_socket_directories= -c fsync=off -c max_connections=200".split()
+    settings = [
+        "-h",
+        "127.0.0.1",
+        "-c",
+        "unix_socket_directories=",
+        "-c",
+        "fsync=off",
+        "-c",
+        "max_connections=200",
+    ]
     log = (home / "log").open("wb")
     process = subprocess.Popen(
         [*not_root(), binaries / "postgres", "-D", home / "data", "-p", str(port), *settings],

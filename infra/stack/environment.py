@@ -15,6 +15,8 @@ from infra.errors import UserError
 from infra.home import home
 from infra.stack.outputs import StackOutputs
 
+CLIENT_CONFIG = Config(retries={"mode": "adaptive", "max_attempts": 8}, connect_timeout=3, read_timeout=30)
+
 
 @dataclass(frozen=True, slots=True)
 class Environment:
@@ -26,16 +28,12 @@ class Environment:
 
     def client(self, service: str) -> Any:
         """A boto3 client of `service` with adaptive retries and short timeouts."""
-        local = {"aws_access_key_id": "local", "aws_secret_access_key": "local"} if self.endpoint else {}
-        return boto3.client(
-            service,
-            region_name=self.outputs.region,
-            endpoint_url=self.endpoint,
-            config=Config(
-                retries={"mode": "adaptive", "max_attempts": 8}, connect_timeout=3, read_timeout=30
-            ),
-            **local,
+        local = "local" if self.endpoint else None  # the emulator takes any credentials, but wants some
+        session = boto3.Session(
+            aws_access_key_id=local, aws_secret_access_key=local, region_name=self.outputs.region
         )
+        make: Any = session.client
+        return make(service, endpoint_url=self.endpoint, config=CLIENT_CONFIG)
 
 
 def load(stack: str) -> Environment:
