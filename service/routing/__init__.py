@@ -1,0 +1,1 @@
+"""Which provider answers a request, and what happens when it does not."""

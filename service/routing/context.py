@@ -1,0 +1,36 @@
+"""What one call carries through routing, and what it brings back for headers, ledger and logs."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from service.providers.base import Usage
+
+
+class Attempt(Struct, frozen=True, gc=False):
+    """One try at one provider. `outcome` is "ok", "cancelled" or the kind of the error."""
+
+    provider: str
+    model: str
+    outcome: str
+    seconds: float
+
+
+class CallContext(Struct, kw_only=True):
+    """Filled while the call runs; complete when `complete` returns or the stream ends, however it ends.
+
+    `deadline` is absolute `time.monotonic()` seconds. `policy` overrides the configured selection
+    policy for this call. `usage` counts what was delivered, also of a stream that broke.
+    """
+
+    request_id: str
+    deadline: float
+    policy: str | None = None
+    # filled by the router
+    provider: str | None = None
+    model: str | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    started: float | None = None
+    ttft: float | None = None  # seconds from the start of the call to the first token
+    usage: Usage | None = None
+    cost_usd: float = 0.0
