@@ -1,0 +1,1 @@
+"""What clients speak: endpoints, errors, the OpenAPI document."""

@@ -1,0 +1,1 @@
+"""How much they may ask for: rates and budgets."""

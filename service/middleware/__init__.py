@@ -1,0 +1,1 @@
+"""What every response passes through: plain ASGI, one idea a file."""
