@@ -1,0 +1,195 @@
+"""The outermost app: identifies, dispatches, counts and logs each request, and turns every failure into the
+error format. Hot paths are called straight; everything else goes through Starlette's router.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from service.api.errors import ApiError
+from service.api.exchange import CLIENT_CLOSED, Exchange, Headers
+from service.auth.authenticator import NotAuthenticated
+from service.providers.errors import ProviderError
+from service.storage.database import StoreUnavailable
+from service.telemetry.logs import JsonLog
+from service.telemetry.metrics import Metrics
+
+Handler = Callable[[Exchange], Awaitable[None]]
+
+SWEEP_SECONDS: Final = 0.5
+SECURITY_HEADERS: Final[Headers] = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+]
+
+
+class Edge:
+    """An ASGI app. `hot` maps (path) to (method, handler); `cold` is any ASGI app for the rest."""
+
+    def __init__(
+        self,
+        hot: dict[str, tuple[str, Handler]],
+        cold: Callable[[Exchange], Awaitable[None]],
+        metrics: Metrics,
+        log: JsonLog,
+        version: str,
+    ) -> None:
+        self._hot = hot
+        self._cold = cold
+        self._metrics = metrics
+        self._log = log
+        self._common: Headers = [(b"build", version.encode()), *SECURITY_HEADERS]
+        self._in_flight = metrics.http_in_flight
+        self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+        self._open: set[Exchange] = set()
+        self._sweeper: asyncio.Task[None] | None = None
+
+    @property
+    def open_requests(self) -> int:
+        return len(self._open)
+
+    def drain(self) -> None:
+        """From now on every answer asks the client (or balancer) to use another connection."""
+        self._common = [*self._common, (b"connection", b"close")]
+
+    def start(self) -> None:
+        self._sweeper = asyncio.create_task(self._sweep(), name="sweeper")
+
+    async def close(self) -> None:
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeper
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        exchange = Exchange(scope, receive, send, self._common, self._describe)
+        self._open.add(exchange)
+        self._in_flight.inc()
+        exchange.task = asyncio.current_task()
+        try:
+            route = self._hot.get(exchange.path)
+            if route is not None and route[0] == exchange.method:
+                exchange.template = exchange.path
+                await route[1](exchange)
+            else:
+                await self._cold(exchange)
+        except asyncio.CancelledError:
+            await self._cancelled(exchange)
+        except Exception as error:
+            await self._failed(exchange, error)
+        finally:
+            self._open.discard(exchange)
+            self._in_flight.dec()
+            self._account(exchange)
+
+    async def _cancelled(self, exchange: Exchange) -> None:
+        """Cancelled by the sweeper (slow body), by the client going away, or by the server stopping."""
+        if exchange.timed_out and exchange.status == 0:
+            assert exchange.task is not None
+            exchange.task.uncancel()
+            await exchange.fail(ApiError(408, "The request's body did not arrive in time."))
+        elif exchange.disconnected:
+            assert exchange.task is not None
+            exchange.task.uncancel()
+            exchange.status = CLIENT_CLOSED
+        else:
+            if exchange.status == 0:
+                await exchange.fail(ApiError(503, "This server is stopping.", retry_after=1))
+            raise
+
+    async def _failed(self, exchange: Exchange, error: Exception) -> None:
+        if exchange.status != 0:
+            # The head is out: the only honest thing left is to break the connection off, and an app that
+            # returns before its answer is whole makes the server do so.
+            self._log.write(
+                "error", "broken_response", {"request_id": exchange.request_id, "error": trace(error)}
+            )
+            return
+        await exchange.fail(self._describe(error, exchange))
+
+    def _describe(self, error: Exception, exchange: Exchange) -> ApiError:
+        return as_api_error(error, exchange, self._log)
+
+    def _account(self, exchange: Exchange) -> None:
+        seconds = exchange.seconds()
+        identity = (exchange.method, exchange.template, exchange.status)
+        children = self._children.get(identity)
+        if children is None:
+            children = self._children[identity] = self._label(*identity)
+        children[0].inc()
+        children[1].observe(seconds)
+        if self._log.info_on and exchange.template not in QUIET:
+            principal = exchange.principal
+            self._log.write(
+                "info",
+                "request",
+                {
+                    "request_id": exchange.request_id,
+                    "method": exchange.method,
+                    "path": exchange.template,
+                    "status": exchange.status,
+                    "ms": round(seconds * 1000, 3),
+                    "client": principal.id if principal is not None else None,
+                    **exchange.fields,
+                },
+            )
+
+    def _label(self, method: str, template: str, status: int) -> tuple[Any, Any]:
+        known = method if method in METHODS else "OTHER"
+        path = template or "unmatched"
+        return (
+            self._metrics.http_requests.labels(known, path, str(status)),
+            self._metrics.http_duration.labels(known, path),
+        )
+
+    async def _sweep(self) -> None:
+        """Ends requests whose body is too slow: one task for all, not a timer each."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            now = time.monotonic()
+            for exchange in list(self._open):
+                if 0.0 < exchange.body_deadline < now and not exchange.timed_out:
+                    exchange.timed_out = True
+                    if exchange.task is not None:
+                        exchange.task.cancel()
+
+
+METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+QUIET: Final = frozenset({"/health/live", "/health/ready", "/health"})
+
+
+def as_api_error(error: Exception, exchange: Exchange, log: JsonLog) -> ApiError:
+    """What the client is told about any failure. Only the unforeseen is logged with its traceback."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, NotAuthenticated):
+        return ApiError(401, str(error))
+    if isinstance(error, StoreUnavailable):
+        return ApiError(
+            503, "A store this request needs does not answer; try again.", retry_after=error.retry_after
+        )
+    if isinstance(error, ProviderError):
+        return ApiError(error.http_status, str(error), param=error.param, retry_after=error.retry_after)
+    log.write(
+        "error",
+        "unexpected",
+        {"request_id": exchange.request_id, "path": exchange.template, "error": trace(error)},
+    )
+    return ApiError(500, "Something went wrong here; the request id finds it in the logs.")
+
+
+def trace(error: BaseException) -> str:
+    """Where it happened, without the values that were in play: those may be prompts or secrets."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = " < ".join(
+        f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in reversed(frames)
+    )
+    return f"{type(error).__name__} at {where}"[:2000]

@@ -1,0 +1,132 @@
+"""API keys: `sk-` and 256 random bits. Only the SHA-256 is stored; the prefix finds the row.
+
+A fast hash is right here: nobody guesses 256 bits, and the hash is on every request's path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from service.auth.permissions import PERMISSIONS, Limits, Principal
+from service.storage.database import Database
+
+START: Final = "sk-"
+PREFIX_LENGTH: Final = len(START) + 8
+KEY_LENGTH: Final = len(START) + 43
+
+_COLUMNS: Final = (
+    "id, name, prefix, hash, permissions, limits::text as limits, budget_usd, created_at, updated_at, "
+    "expires_at, revoked_at, last_used_at, use_count, replaces"
+)
+
+_FIND: Final = (
+    f"select {_COLUMNS} from api_keys where prefix = $1 and revoked_at is null "  # noqa: S608
+    "and (expires_at is null or expires_at > now())"
+)
+_INSERT: Final = (
+    "insert into api_keys (id, name, prefix, hash, permissions, limits, budget_usd, expires_at, replaces) "  # noqa: S608
+    f"values ($1, $2, $3, $4, $5, $6::text::jsonb, $7, $8, $9) returning {_COLUMNS}"
+)
+
+
+def new_key() -> str:
+    return START + secrets.token_urlsafe(32)
+
+
+def digest(key: str | bytes) -> bytes:
+    return hashlib.sha256(key if isinstance(key, bytes) else key.encode()).digest()
+
+
+def plausible(key: str) -> bool:
+    """Whether it has the form of a key; anything else needs no look-up."""
+    return len(key) == KEY_LENGTH and key.startswith(START)
+
+
+class KeyStore:
+    """The table `api_keys`. Every method raises `StoreUnavailable` when Postgres is away."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, key: str) -> Principal | None:
+        """The principal of a live key, None when there is no such key (or it is revoked or expired)."""
+        wanted = digest(key)
+        rows = await self._database.fetch(_FIND, key[:PREFIX_LENGTH])
+        for row in rows:
+            if hmac.compare_digest(row["hash"], wanted):
+                return principal(row)
+        return None
+
+    async def create(
+        self,
+        name: str,
+        permissions: list[str],
+        *,
+        limits: Limits | None = None,
+        budget_usd: float | None = None,
+        expires_at: datetime | None = None,
+        replaces: str | None = None,
+    ) -> tuple[str, dict[str, Any]]:
+        """Make a key; returns (the key, its row). The key is shown once and kept nowhere."""
+        check_permissions(permissions)
+        key = new_key()
+        row = await self._database.fetchrow(
+            _INSERT,
+            "key_" + secrets.token_hex(8),
+            name,
+            key[:PREFIX_LENGTH],
+            digest(key),
+            permissions,
+            msgspec.json.encode(limits or Limits()).decode(),
+            budget_usd,
+            expires_at,
+            replaces,
+        )
+        assert row is not None
+        return key, public(row)
+
+    async def has_active_admin(self) -> bool:
+        row = await self._database.fetchrow(
+            "select 1 from api_keys where 'admin' = any(permissions) and revoked_at is null "
+            "and (expires_at is null or expires_at > now()) limit 1"
+        )
+        return row is not None
+
+
+def check_permissions(permissions: list[str]) -> None:
+    """Raises ValueError with the bad name and the good ones."""
+    if not permissions:
+        raise ValueError(f"at least one permission is needed, of: {', '.join(PERMISSIONS)}")
+    for permission in permissions:
+        if permission not in PERMISSIONS:
+            raise ValueError(f"{permission[:40]!r} is not a permission; these are: {', '.join(PERMISSIONS)}")
+
+
+def principal(row: Any) -> Principal:
+    return Principal(
+        id=row["id"],
+        name=row["name"],
+        kind="key",
+        permissions=frozenset(row["permissions"]),
+        limits=msgspec.json.decode(row["limits"], type=Limits),
+        budget_usd=None if row["budget_usd"] is None else float(row["budget_usd"]),
+        expires_at=row["expires_at"],
+    )
+
+
+def public(row: Any) -> dict[str, Any]:
+    """What may be shown of a key: everything but the hash."""
+    shown = {name: row[name] for name in row.keys() if name != "hash"}  # noqa: SIM118
+    shown["limits"] = json.loads(shown["limits"])
+    shown["budget_usd"] = None if shown["budget_usd"] is None else float(shown["budget_usd"])
+    for name, value in shown.items():
+        if isinstance(value, datetime):
+            shown[name] = value.astimezone(UTC).isoformat()
+    return shown

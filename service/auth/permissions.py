@@ -1,0 +1,36 @@
+"""What a caller may do, and who it is."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, Literal, get_args
+
+from msgspec import Struct
+
+Permission = Literal["chat", "debate", "read", "write", "admin"]
+PERMISSIONS: Final[tuple[str, ...]] = get_args(Permission)
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """A key's own limits; None means the service's default holds."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    burst: int | None = None
+
+
+class Principal(Struct, frozen=True):
+    """Who asks. `id` names the key or the token's subject; `tenant` separates caches and sessions."""
+
+    id: str
+    name: str
+    kind: Literal["key", "token", "oidc"]
+    permissions: frozenset[str]
+    limits: Limits = Limits()
+    budget_usd: float | None = None
+    expires_at: datetime | None = None
+
+    def may(self, permission: str) -> bool:
+        """`admin` may do everything; `write` includes `read`."""
+        held = self.permissions
+        return permission in held or "admin" in held or (permission == "read" and "write" in held)

@@ -1,0 +1,152 @@
+"""Every setting of the service, from the environment: `SUPERAGENT_<NAME>`, or `SUPERAGENT_<NAME>_FILE`.
+
+`load` is the only way in; it raises `SettingsError` with one sentence per problem and never shows a secret.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+PREFIX: Final = "SUPERAGENT_"
+# Names with our prefix that belong to the tools around the service and may be inherited from them.
+FOREIGN: Final = frozenset({"SUPERAGENT_HOME"})
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+
+
+class SettingsError(Exception):
+    """The environment cannot be used; the message says what is wrong and what to do. Exit code 2."""
+
+
+class Settings(BaseSettings):
+    """One field per variable; the description is what the documentation shows."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True, env_file=None
+    )
+
+    # --- where it listens
+    host: str = Field("127.0.0.1", description="Address of both sockets.")
+    port: Port = Field(8080, description="Port of the API.")
+    metrics_port: Port = Field(9464, description="Port of `/metrics`; never exposed to clients.")
+
+    # --- what it stands on
+    database_url: SecretStr = Field(description="`postgresql://user:password@host:port/name`.")
+    database_pool_size: int = Field(4, ge=1, le=100, description="Most connections to Postgres.")
+    replica_url: SecretStr | None = Field(None, description="Read replica for reports; else the primary.")
+    redis_url: SecretStr | None = Field(
+        None, description="`redis://[user:password@]host:port/db`; without it limits are per process."
+    )
+    redis_timeout_seconds: float = Field(
+        0.25, gt=0, le=10, description="Slower than this counts as gone; local limits take over."
+    )
+    redis_cluster: bool = Field(False, description="`redis_url` names a node of a Redis Cluster.")
+    providers_file: Path | None = Field(
+        None, description="JSON file: providers, models, routing; without it only `simulator`."
+    )
+    journal_dir: Path = Field(
+        Path(".superagent/data/journal/service"), description="Folder of the usage journal, one per process."
+    )
+
+    # --- what runs here
+    version: str = Field("dev", pattern=r"^[\w.+-]{1,64}$", description="Shown in the `build` header.")
+    colour: Literal["", "blue", "green"] = Field("", description="Colour of the fleet this process is in.")
+    environment: str = Field("local", pattern=r"^[\w-]{1,32}$", description="`local`, `dev`, `prod`, …")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+
+    # --- how long things may take
+    request_timeout_seconds: float = Field(300, gt=0, le=3600, description="Deadline of one request.")
+    body_timeout_seconds: float = Field(20, gt=0, le=600, description="Longest wait for a request's body.")
+    header_timeout_seconds: float = Field(10, gt=0, le=600, description="Longest wait for its headers.")
+    keep_alive_seconds: int = Field(
+        310, ge=1, le=4000, description="Idle connections stay open this long; more than the balancer's idle."
+    )
+    drain_seconds: Seconds = Field(30, description="Longest wait for open requests at SIGTERM.")
+    drain_notice_seconds: Seconds = Field(
+        2, description="How long requests are still accepted after readiness went red."
+    )
+
+    # --- what a request may be
+    max_body_bytes: int = Field(8_388_608, ge=1024, le=268_435_456, description="Largest request body.")
+    max_header_bytes: int = Field(32_768, ge=1024, le=1_048_576, description="Largest request head.")
+    trusted_proxies: int = Field(
+        0, ge=0, le=10, description="Proxies before us that append to `X-Forwarded-For`; 0 ignores it."
+    )
+    cors_origins: str = Field("", description="Origins that browsers may call from, comma-separated, or `*`.")
+
+    # --- who may ask
+    auth_fresh_seconds: float = Field(60, gt=0, le=3600, description="A key is asked for again after this.")
+    auth_stale_seconds: Seconds = Field(
+        3600, description="While Postgres is gone, known keys keep working this long."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # `load` reads the environment itself: it must see every name to refuse the unknown ones.
+        return (init_settings,)
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the environment. Raises `SettingsError` with every problem, one line each."""
+    values, problems = _collect(os.environ if environ is None else environ)
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        problems += [_describe(part["loc"], part["type"], part["msg"]) for part in error.errors()]
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return settings
+
+
+def _collect(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for name, value in sorted(environ.items()):
+        if not name.startswith(PREFIX) or name in FOREIGN:
+            continue
+        field = name.removeprefix(PREFIX).lower()
+        if field in Settings.model_fields:
+            if value != "":
+                values[field] = value
+        elif field.endswith("_file") and field.removesuffix("_file") in Settings.model_fields:
+            target = field.removesuffix("_file")
+            if environ.get(PREFIX + target.upper()):
+                problems.append(f"{name} and {PREFIX}{target.upper()} are both set: keep one of them.")
+                continue
+            try:
+                values[target] = Path(value).read_text().strip()
+            except (OSError, UnicodeDecodeError) as error:
+                reason = getattr(error, "strerror", None) or "not text"
+                problems.append(f"{name}: cannot read {value!r} ({reason}): name a readable file.")
+        else:
+            problems.append(f"{name} is not a setting: {_suggest(field)}")
+    return values, problems
+
+
+def _suggest(field: str) -> str:
+    close = difflib.get_close_matches(field, Settings.model_fields, n=1)
+    return (
+        f"did you mean {PREFIX}{close[0].upper()}?" if close else "remove it (service/settings.py lists all)."
+    )
+
+
+def _describe(location: tuple[int | str, ...], kind: str, message: str) -> str:
+    name = PREFIX + str(location[0] if location else "").upper()
+    if kind == "missing":
+        return f"{name} is required: set it, or {name}_FILE."
+    return f"{name}: {message[0].lower()}{message[1:]}."

@@ -1,0 +1,23 @@
+-- migrate:up
+create table api_keys (
+    id           text primary key,
+    name         text not null,
+    prefix       text not null,
+    hash         bytea not null unique,
+    permissions  text[] not null,
+    limits       jsonb not null default '{}',
+    budget_usd   numeric(14, 6),
+    created_at   timestamptz not null default now(),
+    updated_at   timestamptz not null default now(),
+    expires_at   timestamptz,
+    revoked_at   timestamptz,
+    last_used_at timestamptz,
+    use_count    bigint not null default 0,
+    replaces     text references api_keys (id),
+    check (octet_length(hash) = 32)
+);
+create index api_keys_prefix on api_keys (prefix);
+create index api_keys_updated on api_keys (updated_at);
+
+-- migrate:down
+drop table api_keys;

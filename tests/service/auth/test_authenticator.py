@@ -1,0 +1,122 @@
+"""Verified once, remembered, bounded, and never wrong about a key because a store is away."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from service.auth import authenticator as module
+from service.auth.authenticator import Authenticator, NotAuthenticated
+from service.auth.keys import new_key
+from service.auth.permissions import Principal
+from service.storage.database import StoreUnavailable
+
+
+class Store:
+    def __init__(self) -> None:
+        self.keys: dict[str, Principal] = {}
+        self.asked = 0
+        self.away = False
+
+    async def find(self, key: str) -> Principal | None:
+        self.asked += 1
+        if self.away:
+            raise StoreUnavailable("postgres")
+        return self.keys.get(key)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def known(store: Store, **fields: object) -> bytes:
+    key = new_key()
+    store.keys[key] = Principal("key_1", "app", "key", frozenset({"chat"}), **fields)  # type: ignore[arg-type]
+    return key.encode()
+
+
+async def test_a_key_is_asked_for_once(clock: Clock) -> None:
+    store = Store()
+    auth = Authenticator(store, 60, 3600)  # type: ignore[arg-type]
+    key = known(store)
+    assert auth.remembered(key) is None
+    await auth.verify(key)
+    assert auth.remembered(key) is not None
+    assert store.asked == 1
+
+
+async def test_a_wrong_key_is_refused_and_not_asked_for_again_at_once(clock: Clock) -> None:
+    store = Store()
+    auth = Authenticator(store, 60, 3600)  # type: ignore[arg-type]
+    key = new_key().encode()
+    for _ in range(3):
+        with pytest.raises(NotAuthenticated):
+            await auth.verify(key)
+    assert store.asked == 1
+    clock.now += 6
+    with pytest.raises(NotAuthenticated):
+        await auth.verify(key)
+    assert store.asked == 2
+
+
+async def test_while_the_store_is_away_a_known_key_works_and_an_unknown_one_is_not_called_wrong(
+    clock: Clock,
+) -> None:
+    store = Store()
+    auth = Authenticator(store, 60, 3600)  # type: ignore[arg-type]
+    key = known(store)
+    await auth.verify(key)
+    store.away = True
+    clock.now += 600
+    assert auth.remembered(key) is not None
+    with pytest.raises(StoreUnavailable):
+        await auth.verify(new_key().encode())
+
+
+async def test_memory_without_the_store_is_bounded(clock: Clock) -> None:
+    store = Store()
+    auth = Authenticator(store, 60, 3600)  # type: ignore[arg-type]
+    key = known(store)
+    await auth.verify(key)
+    store.away = True
+    clock.now += 3661
+    assert auth.remembered(key) is None
+
+
+async def test_expiry_holds_also_for_what_is_remembered(clock: Clock) -> None:
+    store = Store()
+    auth = Authenticator(store, 60, 3600)  # type: ignore[arg-type]
+    key = known(store, expires_at=datetime.now(UTC) + timedelta(seconds=5))
+    await auth.verify(key)
+    clock.now += 6
+    assert auth.remembered(key) is None
+
+
+async def test_a_forgotten_key_is_asked_for_again(clock: Clock) -> None:
+    store = Store()
+    auth = Authenticator(store, 60, 3600)  # type: ignore[arg-type]
+    key = known(store)
+    await auth.verify(key)
+    auth.forget("key_1")
+    assert auth.remembered(key) is None
+
+
+async def test_what_is_no_key_is_never_looked_up(clock: Clock) -> None:
+    store = Store()
+    auth = Authenticator(store, 60, 3600)  # type: ignore[arg-type]
+    for junk in (b"", b"sk-x", b"\xff\xfe" * 23, b"x" * 46):
+        with pytest.raises(NotAuthenticated):
+            await auth.verify(junk)
+    assert store.asked == 0

@@ -1,0 +1,71 @@
+"""API keys in a real Postgres: only hashes are kept."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import pytest_asyncio
+
+from service.auth.keys import KeyStore, new_key, plausible
+from service.storage.database import Database, StoreUnavailable
+from service.storage.migrate import migrate
+
+pytestmark = pytest.mark.component
+
+
+@pytest_asyncio.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    migrate(database_url)
+    database = Database(database_url)
+    await database.start()
+    yield database
+    await database.close()
+
+
+async def test_a_key_finds_its_principal_and_a_changed_one_does_not(database: Database) -> None:
+    keys = KeyStore(database)
+    key, row = await keys.create("app", ["chat", "read"])
+    found = await keys.find(key)
+    assert found is not None
+    assert found.id == row["id"]
+    assert found.permissions == {"chat", "read"}
+    assert await keys.find(key[:-1] + ("A" if key[-1] != "A" else "B")) is None
+
+
+async def test_the_key_itself_is_nowhere_in_the_table(database: Database) -> None:
+    key, row = await KeyStore(database).create("app", ["chat"])
+    stored = await database.fetchrow("select api_keys::text as all from api_keys")
+    assert stored is not None
+    assert key not in stored["all"]
+    assert key[11:] not in stored["all"]
+    assert "hash" not in row
+
+
+async def test_an_expired_key_is_unknown(database: Database) -> None:
+    keys = KeyStore(database)
+    key, _ = await keys.create("app", ["chat"], expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    assert await keys.find(key) is None
+
+
+async def test_a_permission_that_does_not_exist_is_refused(database: Database) -> None:
+    with pytest.raises(ValueError, match="'root' is not a permission; these are: chat"):
+        await KeyStore(database).create("app", ["root"])
+
+
+async def test_a_lost_store_is_not_an_unknown_key() -> None:
+    database = Database("postgresql://postgres@127.0.0.1:1/x")
+    await database.start()
+    try:
+        assert not database.available
+        with pytest.raises(StoreUnavailable):
+            await KeyStore(database).find(new_key())
+    finally:
+        await database.close()
+
+
+def test_keys_have_256_random_bits_and_a_known_form() -> None:
+    assert plausible(new_key())
+    assert new_key() != new_key()
+    assert not plausible("sk-short")

@@ -1,0 +1,140 @@
+"""The service on real sockets: inside the test's loop, or as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+from service.api.protocol import configured
+from service.app import Service, create_app
+from service.server import _config, _Server, listen
+from service.settings import load
+from service.storage.migrate import migrate
+from tests.parts import free_port, wait_until
+from tests.service.fake import FakeRouter
+
+ROOT = Path(__file__).parents[2]
+
+
+class Running:
+    """A service in this loop; `url` is its API."""
+
+    def __init__(self, service: Service, port: int, router: Any) -> None:
+        self.service = service
+        self.router = router
+        self.url = f"http://127.0.0.1:{port}"
+
+
+@contextlib.asynccontextmanager
+async def running(database_url: str, router: Any = None, **environ: str) -> AsyncIterator[Running]:
+    """Serve with these `SUPERAGENT_` settings (names without the prefix) until the block ends."""
+    given = {"DATABASE_URL": database_url, "LOG_LEVEL": "error", **environ}
+    settings = load({f"SUPERAGENT_{name}": value for name, value in given.items()})
+    router = FakeRouter() if router is None else router
+    service = create_app(settings, router)
+    await service.start()
+    port = free_port()
+    protocol = configured(settings.header_timeout_seconds, settings.max_header_bytes)
+    server = _Server(_config(service.edge, http=protocol, timeout_graceful_shutdown=1))
+    serving = asyncio.create_task(server.serve(sockets=[listen("127.0.0.1", port, "PORT")]))
+    while not server.started:
+        await asyncio.sleep(0.005)
+    try:
+        yield Running(service, port, router)
+    finally:
+        server.should_exit = True
+        await serving
+        await service.close()
+
+
+def prepare(database_url: str, *permissions: str) -> str:
+    """Migrate and make a key."""
+    migrate(database_url)
+    return create_key(database_url, *(permissions or ("admin",)))
+
+
+def create_key(database_url: str, *permissions: str) -> str:
+    flags = [part for permission in permissions for part in ("--permission", permission)]
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "create-key", "--name", "test", *flags],
+        env={**os.environ, "SUPERAGENT_DATABASE_URL": database_url},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    key: str = json.loads(done.stdout)["key"]
+    return key
+
+
+class Process:
+    """`python -m service` as its own process, with its log lines."""
+
+    def __init__(self, database_url: str, folder: Path, **environ: str) -> None:
+        self.port, self.metrics_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("SUPERAGENT_")},
+            "SUPERAGENT_DATABASE_URL": database_url,
+            "SUPERAGENT_PORT": str(self.port),
+            "SUPERAGENT_METRICS_PORT": str(self.metrics_port),
+            "SUPERAGENT_JOURNAL_DIR": str(folder / "journal"),
+            **{f"SUPERAGENT_{name}": value for name, value in environ.items()},
+        }
+        self.log: list[dict[str, Any]] = []
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "service"], env=self._environ, cwd=ROOT, stdout=subprocess.PIPE
+        )
+        self._reader = threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True)
+        self._reader.start()
+        wait_until(lambda: self.process.poll() is not None or self.status("/health/ready") == 200, "ready")
+        assert self.process.poll() is None, self.log
+
+    def _read(self, stream: Any) -> None:
+        for line in stream:
+            self.log.append(json.loads(line))
+
+    def status(self, path: str) -> int:
+        """HTTP status of a GET; 0 when nobody answers."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=5) as response:
+                return int(response.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return 0
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+        code = self.process.wait(60)
+        self._reader.join(5)
+        return code
+
+
+@contextlib.contextmanager
+def process(database_url: str, folder: Path, **environ: str) -> Iterator[Process]:
+    one = Process(database_url, folder, **environ)
+    try:
+        yield one
+    finally:
+        if one.process.poll() is None:
+            one.process.kill()
+            one.process.wait(10)
