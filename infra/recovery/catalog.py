@@ -1,0 +1,56 @@
+"""Which backups exist: those whose manifest is in the bucket, and no others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from infra.errors import UserError
+from infra.recovery import manifest as manifests
+from infra.recovery.manifest import Kind, Manifest
+from infra.recovery.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One backup in the listing."""
+
+    kind: Kind
+    id: str
+    modified: datetime
+    """When S3 received the manifest. Backups are ordered by this one clock, not by those of their makers."""
+
+
+def entries(store: Store, kind: Kind) -> list[Entry]:
+    """Backups of a kind, oldest first."""
+    prefix = f"backups/{kind}/"
+    found = [
+        Entry(kind, item.key.removeprefix(prefix).partition("/")[0], item.modified)
+        for item in store.list(prefix)
+        if item.key.endswith("/manifest.json")
+    ]
+    return sorted(found, key=lambda entry: (entry.modified, entry.id))
+
+
+def read(store: Store, kind: Kind, backup_id: str) -> Manifest:
+    """The manifest of one backup; `UserError` when there is no such backup."""
+    key = manifests.manifest_key(kind, manifests.check_id(backup_id))
+    document = store.get(key)
+    if document is None:
+        raise UserError(
+            f"There is no {kind} backup {backup_id} in bucket {store.bucket}.",
+            "List them with `superagent backup list`.",
+        )
+    return manifests.decode(document, key)
+
+
+def resolve(store: Store, kind: Kind, which: str) -> Manifest:
+    """The backup that a person means by `latest` or an id."""
+    if which != "latest":
+        return read(store, kind, which)
+    known = entries(store, kind)
+    if not known:
+        raise UserError(
+            f"Bucket {store.bucket} holds no {kind} backup.", "Make one with `superagent backup create`."
+        )
+    return read(store, kind, known[-1].id)

@@ -1,0 +1,85 @@
+"""What every command here works with: one environment, its bucket, its lease table, its database."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from infra.errors import UserError
+from infra.home import home
+from infra.recovery.database import Address
+from infra.recovery.store import Store
+from infra.stack import environment
+from infra.stack.environment import CLIENT_CONFIG, Environment
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One environment as recovery meets it."""
+
+    env: Environment
+    store: Store
+
+    @property
+    def name(self) -> str:
+        return self.env.outputs.environment
+
+    @property
+    def local(self) -> bool:
+        return self.env.outputs.compute == "local"
+
+    def client(self, service: str) -> Any:
+        return self.env.client(service)
+
+    def lease_table(self) -> Any:
+        """DynamoDB table resource: the release table, which holds leases of every tool."""
+        local = "local" if self.env.endpoint else None
+        session = boto3.Session(
+            aws_access_key_id=local,
+            aws_secret_access_key=local,
+            region_name=self.env.outputs.region,
+        )
+        make: Any = session.resource
+        resource = make("dynamodb", endpoint_url=self.env.endpoint, config=CLIENT_CONFIG)
+        return resource.Table(self.env.outputs.release_table)
+
+    def database(self) -> Address:
+        """The database in use."""
+        return Address.parse(_secret("database_url"))
+
+    def redis_url(self) -> str:
+        return _secret("redis_url")
+
+
+def load(stack: str, bucket: str | None = None, region: str | None = None) -> Context:
+    """The context of `stack`; `bucket` and `region` replace its bucket by the replica in another region."""
+    env = environment.load(stack)
+    if region is None:
+        client = env.client("s3")
+    else:
+        local = "local" if env.endpoint else None
+        session = boto3.Session(aws_access_key_id=local, aws_secret_access_key=local, region_name=region)
+        make: Any = session.client
+        client = make("s3", endpoint_url=env.endpoint, config=CLIENT_CONFIG)
+    return Context(env, Store(client, bucket or env.outputs.backup_bucket))
+
+
+def secret_path(name: str) -> Path:
+    """The file of a secret: `SUPERAGENT_<NAME>_FILE`, else in the state folder."""
+    given = os.environ.get(f"SUPERAGENT_{name.upper()}_FILE")
+    return Path(given) if given else home() / "secrets" / name
+
+
+def _secret(name: str) -> str:
+    path = secret_path(name)
+    try:
+        return path.read_text().strip()
+    except OSError as failed:
+        raise UserError(
+            f"{path} cannot be read: {failed.strerror}.",
+            f"Run `superagent up`, or name the file in SUPERAGENT_{name.upper()}_FILE.",
+        ) from None

@@ -1,0 +1,192 @@
+"""The bucket: streams written in bounded memory and read back with every byte checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.errors import OperationFailed, UserError
+from infra.recovery.manifest import IntegrityError, Segment
+from infra.recovery.writer import IN_FLIGHT, PART, SEGMENT, Writer
+
+READ_ATTEMPTS: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One object version in a listing."""
+
+    key: str
+    size: int
+    version_id: str | None
+    modified: datetime
+    """By the clock of S3, the only one that all backups share."""
+
+
+class Store:
+    """One backup bucket through one S3 client. `kms_key` is what every object is encrypted under."""
+
+    def __init__(self, client: Any, bucket: str, kms_key: str | None = None) -> None:
+        self.client = client
+        self.bucket = bucket
+        self._kms_key = kms_key
+
+    @property
+    def kms_key(self) -> str:
+        """The key of the bucket's default encryption; a bucket without SSE-KMS is refused."""
+        if self._kms_key is None:
+            self._kms_key = self._default_key()
+        return self._kms_key
+
+    def _default_key(self) -> str:
+        try:
+            rules = self.client.get_bucket_encryption(Bucket=self.bucket)[
+                "ServerSideEncryptionConfiguration"
+            ]["Rules"]
+        except ClientError as failed:
+            if code_of(failed) != "ServerSideEncryptionConfigurationNotFoundError":
+                raise self.failure("read the encryption of", failed) from None
+            rules = []
+        for rule in rules:
+            default = rule.get("ApplyServerSideEncryptionByDefault", {})
+            if default.get("SSEAlgorithm", "").startswith("aws:kms") and default.get("KMSMasterKeyID"):
+                key: str = default["KMSMasterKeyID"]
+                return key
+        raise UserError(
+            f"Bucket {self.bucket} does not encrypt with a KMS key of its own.",
+            "Bring the stack up to date with `pulumi up` (locally `superagent up`).",
+        )
+
+    def encryption(self) -> dict[str, str]:
+        """Arguments that make S3 encrypt an object under the bucket's own key.
+
+        The key is named, because `aws:kms` alone means the account's default S3 key.
+        """
+        return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key}
+
+    def failure(self, verb: str, error: Exception) -> OperationFailed:
+        """An S3 error as a sentence."""
+        reason = code_of(error) if isinstance(error, ClientError) else type(error).__name__
+        return OperationFailed(f"Could not {verb} bucket {self.bucket}: {reason}.")
+
+    # documents -------------------------------------------------------------------------------------
+
+    def put(self, key: str, body: bytes) -> str | None:
+        """Write a small object; returns its version."""
+        try:
+            done = self.client.put_object(Bucket=self.bucket, Key=key, Body=body, **self.encryption())
+        except (ClientError, BotoCoreError) as failed:
+            raise self.failure(f"write {key} to", failed) from None
+        version: str | None = done.get("VersionId")
+        return version
+
+    def get(self, key: str, version_id: str | None = None) -> bytes | None:
+        """A small object, or None when it does not exist."""
+        which = {"VersionId": version_id} if version_id else {}
+        try:
+            body: bytes = self.client.get_object(Bucket=self.bucket, Key=key, **which)["Body"].read()
+        except ClientError as failed:
+            if code_of(failed) in {"NoSuchKey", "NoSuchVersion", "404"}:
+                return None
+            raise self.failure(f"read {key} from", failed) from None
+        except BotoCoreError as failed:
+            raise self.failure(f"read {key} from", failed) from None
+        return body
+
+    def put_json(self, key: str, value: Any) -> None:
+        self.put(key, json.dumps(value, indent=1, sort_keys=True, default=str).encode())
+
+    def get_json(self, key: str) -> Any:
+        """The document at `key`, or None."""
+        body = self.get(key)
+        return None if body is None else json.loads(body)
+
+    def list(self, prefix: str) -> Iterator[Found]:
+        """Current objects under a prefix."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        try:
+            for page in pages:
+                for item in page.get("Contents", []):
+                    yield Found(item["Key"], item["Size"], None, item["LastModified"])
+        except (ClientError, BotoCoreError) as failed:
+            raise self.failure("list", failed) from None
+
+    def head(self, segment: Segment) -> dict[str, Any] | None:
+        """Metadata of a segment as it is now, or None when it is gone."""
+        which = {"VersionId": segment.version_id} if segment.version_id else {}
+        try:
+            found: dict[str, Any] = self.client.head_object(Bucket=self.bucket, Key=segment.key, **which)
+        except ClientError as failed:
+            if code_of(failed) in {"404", "NoSuchKey", "NoSuchVersion", "400"}:
+                return None
+            raise self.failure(f"inspect {segment.key} in", failed) from None
+        return found
+
+    # streams ---------------------------------------------------------------------------------------
+
+    def writer(self, prefix: str, part: int = PART, segment: int = SEGMENT) -> Writer:
+        """A stream into objects `prefix.00000`, `prefix.00001`, …; a context manager."""
+        return Writer(self, prefix, part, segment)
+
+    def read(self, segments: tuple[Segment, ...]) -> Iterator[bytes]:
+        """The stream back, in order; `IntegrityError` on the first segment that is not what was written."""
+        with ThreadPoolExecutor(IN_FLIGHT) as pool:
+            for segment in segments:
+                digest = hashlib.sha256()
+                size = 0
+                for chunk in self._ranges(pool, segment):
+                    digest.update(chunk)
+                    size += len(chunk)
+                    yield chunk
+                if size != segment.size or digest.hexdigest() != segment.sha256:
+                    raise IntegrityError(f"{segment.key} is damaged: its SHA-256 is not the manifest's.")
+
+    def _ranges(self, pool: ThreadPoolExecutor, segment: Segment) -> Iterator[bytes]:
+        starts = iter(range(0, segment.size, PART))
+        waiting: deque[Future[bytes]] = deque()
+        for start in starts:
+            waiting.append(pool.submit(self._range, segment, start))
+            if len(waiting) >= IN_FLIGHT:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _range(self, segment: Segment, start: int) -> bytes:
+        end = min(start + PART, segment.size) - 1
+        which = {"VersionId": segment.version_id} if segment.version_id else {}
+        for attempt in range(READ_ATTEMPTS):
+            try:
+                answer = self.client.get_object(
+                    Bucket=self.bucket, Key=segment.key, Range=f"bytes={start}-{end}", **which
+                )
+                body: bytes = answer["Body"].read()
+            except ClientError as failed:
+                if code_of(failed) in {"NoSuchKey", "NoSuchVersion", "404"}:
+                    raise IntegrityError(f"{segment.key} is missing from bucket {self.bucket}.") from None
+                if code_of(failed) in {"InvalidRange", "416"}:
+                    raise IntegrityError(f"{segment.key} is shorter than the manifest says.") from None
+                raise self.failure(f"read {segment.key} from", failed) from None
+            except (BotoCoreError, OSError) as failed:
+                # botocore retries the request, not the body: a connection cut half-way ends here.
+                if attempt + 1 == READ_ATTEMPTS:
+                    raise self.failure(f"read {segment.key} from", failed) from None
+                time.sleep(min(0.1 * 2**attempt, 2.0))
+                continue
+            if len(body) != end - start + 1:
+                raise IntegrityError(f"{segment.key} is shorter than the manifest says.")
+            return body
+        raise AssertionError("unreachable")
+
+
+def code_of(error: ClientError) -> str:
+    """S3's error code."""
+    return str(error.response.get("Error", {}).get("Code", "unknown error"))
