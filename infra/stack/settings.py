@@ -1,0 +1,157 @@
+"""Every key of a stack's configuration: type, unit, default. Nothing else reads raw configuration.
+
+`load` refuses an unknown, malformed or inconsistent key with a sentence that names key, value, rule and
+fix, before the first resource exists.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from infra.errors import UserError
+from infra.stack import rules
+from infra.stack.naming import PROJECT, Names
+from infra.stack.profiles import ENVIRONMENTS, EnvironmentName, profile
+
+NAMESPACE: Final = f"{PROJECT}:"
+FOREIGN_NAMESPACES: Final = ("aws:", "kubernetes:", "pulumi:")
+"""Keys of providers and of Pulumi itself may stand beside ours."""
+
+Seconds = Annotated[int, Field(ge=0)]
+Days = Annotated[int, Field(ge=1)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Settings(BaseModel):
+    """One environment, typed. Fields without a default come from `profiles.TABLE`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    environment: EnvironmentName
+    compute: Literal["ec2", "eks", "local"]
+    """What runs the service: an Auto Scaling group per colour, a Deployment per colour, or slots here."""
+    region: str = Field("eu-central-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")
+
+    vpc_cidr: str
+    """Private block of the VPC, /16 to /20; pick one that no peer uses."""
+    availability_zones: tuple[str, ...]
+    """Pinned by name: discovery at run time may change order and replace subnets."""
+    nat_gateways: Literal["none", "single", "per_az"]
+
+    http_port: Port
+    """Production listener."""
+    test_port: Port
+    """Test listener; it forwards to the idle colour."""
+    service_port: Port = 8000
+    """Port of a target."""
+    client_cidrs: tuple[str, ...] = ("0.0.0.0/0",)
+    """Who may reach the production listener; prod and the others stand behind WAF and API keys."""
+
+    protection: bool
+    """Deletion protection, `protect`, final snapshots: what keeps data from a wrong `destroy`."""
+    initial_image: str
+    """Image of both colours before the first release; `none` waits for one. Later the release tool's."""
+
+    longest_stream_seconds: Seconds
+    """Longest answer a client may receive."""
+    deregistration_delay_seconds: Annotated[int, Field(ge=1, le=3600)]
+    stickiness_seconds: Annotated[int, Field(ge=1, le=604_800)]
+    """Group and target cookie: how long a client stays with its colour."""
+    old_colour_life_seconds: Seconds
+    """How long the release tool keeps the old colour after its last weight is gone."""
+    idle_timeout_seconds: Annotated[int, Field(ge=1, le=4000)] = 300
+    health_check_interval_seconds: Annotated[int, Field(ge=5, le=300)]
+    health_check_timeout_seconds: Annotated[int, Field(ge=2, le=120)]
+
+    backup_lock_days: Days
+    """Object Lock of a backup: nobody deletes or changes it before this age."""
+    database: str = Field(PROJECT, pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    """Database that the service uses first; a restore's cutover changes the pointer, not this key."""
+
+    @property
+    def local(self) -> bool:
+        return self.environment == "local"
+
+    @property
+    def names(self) -> Names:
+        return Names(self.environment)
+
+
+def load(stack: str, config: Mapping[str, str]) -> Settings:
+    """Settings of `stack` from Pulumi configuration (`superagent:key` → text or JSON).
+
+    The stack's name is the environment unless `superagent:environment` says otherwise. Raises `UserError`.
+    """
+    raw = {
+        key.removeprefix(NAMESPACE): _value(key.removeprefix(NAMESPACE), text)
+        for key, text in config.items()
+        if not key.startswith(FOREIGN_NAMESPACES)
+    }
+    unknown = sorted(set(raw) - set(Settings.model_fields))
+    if unknown:
+        raise _unknown(unknown[0], raw[unknown[0]])
+    environment = raw.get("environment", stack)
+    if environment not in ENVIRONMENTS:
+        raise UserError(
+            f"superagent:environment is {environment!r}; it must be one of {', '.join(ENVIRONMENTS)}.",
+            "Name the stack like its environment or set the key.",
+        )
+    if "aws:region" in config:
+        raw.setdefault("region", config["aws:region"])
+    merged = {**profile(environment), **raw, "environment": environment}
+    try:
+        settings = Settings(**merged)
+    except ValidationError as invalid:
+        raise _malformed(invalid) from None
+    for violation in rules.violations(settings):
+        raise UserError(
+            f"superagent:{violation.key} is {violation.value!r}: {violation.rule}.", violation.fix
+        )
+    return settings
+
+
+def _value(key: str, text: str) -> Any:
+    """Lists and objects arrive as JSON, everything else as text that pydantic reads."""
+    if text[:1] not in ("[", "{"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as broken:
+        raise UserError(
+            f"superagent:{key} is {text!r}, which is no JSON ({broken}).",
+            "Write it as a JSON list or object.",
+        ) from None
+
+
+def _unknown(key: str, value: Any) -> UserError:
+    close = difflib.get_close_matches(key, Settings.model_fields, n=1)
+    return UserError(
+        f"superagent:{key} is {value!r}, but no such key exists.",
+        f"Did you mean superagent:{close[0]}?" if close else "Pulumi.yaml lists every key; remove this one.",
+    )
+
+
+def _malformed(invalid: ValidationError) -> UserError:
+    first = invalid.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    rule = first["msg"][:1].lower() + first["msg"][1:]
+    if first["type"] == "missing":
+        return UserError(
+            f"superagent:{key} is missing.", f"Set it: pulumi config set superagent:{key} VALUE."
+        )
+    return UserError(
+        f"superagent:{key} is {first['input']!r}: {rule}.",
+        f"Mend it: pulumi config set superagent:{key} VALUE.",
+    )
+
+
+def pulumi_config() -> dict[str, str]:
+    """All configuration keys of the running stack, ours and foreign ones."""
+    from pulumi.runtime import config
+
+    return {**config.get_config_env(), **config.CONFIG.get()}
