@@ -1,0 +1,1 @@
+"""Which version runs: blue-green releases as a journal that survives its controller."""

@@ -1,0 +1,167 @@
+"""Tells people and dashboards about every transition: SNS, Grafana, metrics. Never stops a release."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.exceptions import BotoCoreError, ClientError
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from infra.metrics import publish
+from infra.release.clock import Clock
+from infra.release.state import RETREAT, Phase, Run
+
+_BAD = RETREAT | {Phase.ABORTED, Phase.FAILED, Phase.REFUSED, Phase.PAUSED}
+
+
+def title(run: Run) -> str:
+    """One line for a phone: what, where, how it stands."""
+    share = f" at {run.weight} %" if not run.ended and run.weight else ""
+    return f"{run.environment}: {run.kind} of {run.version} to {run.new} {run.phase}{share}"
+
+
+@dataclass(slots=True)
+class Announcements:
+    """All channels of one environment; a channel that fails is named on `warn` and skipped."""
+
+    sns: Any
+    topic_arn: str
+    metrics_folder: Path
+    clock: Clock
+    warn: Callable[[str], None]
+    grafana: GrafanaAnnotations | None = None
+    _transitions: dict[tuple[str, str], int] = field(default_factory=dict)
+    _last_success: float = 0.0
+
+    def announce(self, run: Run) -> None:
+        """Send one transition everywhere."""
+        channels: tuple[tuple[str, Callable[[Run], None]], ...] = (
+            ("metrics", self._metrics),
+            ("SNS", self._publish),
+            ("Grafana", self._annotate),
+        )
+        for name, send in channels:
+            try:
+                send(run)
+            except (OSError, ValueError, http.client.HTTPException, BotoCoreError, ClientError) as failed:
+                self.warn(f"{name} did not take the announcement of {run.phase}: {failed}")
+
+    def _publish(self, run: Run) -> None:
+        if not self.topic_arn:
+            return
+        # AWS Chatbot (Amazon Q Developer in chat applications), custom notification schema 1.0.
+        message = {
+            "version": "1.0",
+            "source": "custom",
+            "content": {
+                "textType": "client-markdown",
+                "title": f"{'⚠️' if run.phase in _BAD else '🚀'} {title(run)}",
+                "description": run.reason or f"{run.old} {100 - run.weight} % · {run.new} {run.weight} %",
+                "nextSteps": _next_steps(run),
+            },
+            "metadata": {
+                "threadId": run.run_id,
+                "summary": title(run),
+                "additionalContext": {"run": run.run_id, "phase": str(run.phase), "reason": run.reason},
+            },
+        }
+        self.sns.publish(TopicArn=self.topic_arn, Subject=title(run)[:100], Message=json.dumps(message))
+
+    def _annotate(self, run: Run) -> None:
+        if self.grafana is not None:
+            self.grafana.add(run, self.clock.now())
+
+    def _metrics(self, run: Run) -> None:
+        key = (str(run.phase), _outcome(run))
+        self._transitions[key] = self._transitions.get(key, 0) + 1
+        if run.phase is Phase.SUCCEEDED:
+            self._last_success = run.ended_at
+        registry = CollectorRegistry()
+        labels = ["environment"]
+        Gauge("superagent_release_in_progress", "1 while a release runs.", labels, registry=registry).labels(
+            run.environment
+        ).set(0 if run.ended else 1)
+        weight = Gauge(
+            "superagent_release_weight",
+            "Per cent of traffic of each colour, as the release wrote it.",
+            [*labels, "colour"],
+            registry=registry,
+        )
+        for colour, value in run.weights().items():
+            weight.labels(run.environment, colour).set(value)
+        transitions = Counter(
+            "superagent_release_transitions",
+            "Transitions of releases.",
+            [*labels, "step", "outcome"],
+            registry=registry,
+        )
+        for (step, outcome), count in self._transitions.items():
+            transitions.labels(run.environment, step, outcome).inc(count)
+        if self._last_success:
+            Gauge(
+                "superagent_release_last_success_timestamp_seconds",
+                "When a release last succeeded.",
+                labels,
+                registry=registry,
+            ).labels(run.environment).set(self._last_success)
+        publish(registry, self.metrics_folder, "release")
+
+
+@dataclass(frozen=True, slots=True)
+class GrafanaAnnotations:
+    """Marks on dashboards: `SUPERAGENT_GRAFANA_URL` and a token file say where."""
+
+    url: str
+    token: str
+
+    @classmethod
+    def from_environment(cls) -> GrafanaAnnotations | None:
+        """Configured by `SUPERAGENT_GRAFANA_URL` and `SUPERAGENT_GRAFANA_TOKEN_FILE`; `None` without them."""
+        url, path = os.environ.get("SUPERAGENT_GRAFANA_URL"), os.environ.get("SUPERAGENT_GRAFANA_TOKEN_FILE")
+        if not url or not path:
+            return None
+        return cls(url, Path(path).read_text().strip())
+
+    def add(self, run: Run, now: float) -> None:
+        """Raises `OSError`, `ValueError` or `HTTPException` when Grafana does not take it."""
+        parts = urlsplit(self.url)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        connection = kind(parts.hostname or "", parts.port, timeout=5)
+        text = f"{title(run)}{': ' + run.reason if run.reason else ''}"
+        body = {
+            "time": int(now * 1000),
+            "tags": ["release", run.environment, run.new, str(run.phase)],
+            "text": text,
+        }
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        try:
+            connection.request("POST", f"{parts.path.rstrip('/')}/api/annotations", json.dumps(body), headers)
+            status = connection.getresponse().status
+        finally:
+            connection.close()
+        if status >= 300:
+            raise ValueError(f"it answered {status}")
+
+
+def _outcome(run: Run) -> str:
+    if run.phase in (Phase.ABORTED, Phase.FAILED, Phase.REFUSED):
+        return "failure"
+    if run.phase in RETREAT:
+        return "retreat"
+    return "paused" if run.phase is Phase.PAUSED else "success"
+
+
+def _next_steps(run: Run) -> list[str]:
+    stack = run.environment
+    if run.phase is Phase.PAUSED:
+        return [f"`superagent release resume --stack {stack}`", f"`superagent release abort --stack {stack}`"]
+    if run.phase is Phase.FAILED:
+        return [f"`superagent release history {run.run_id} --stack {stack}`, then docs/operations/release.md"]
+    return [f"`superagent release status --stack {stack}`"]

@@ -1,0 +1,85 @@
+"""What runs a colour: the same promises for auto scaling groups, Deployments and local processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from infra.stack.outputs import Colour
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One machine, pod or process of a colour."""
+
+    name: str
+    version: str
+    """Image it was started with; empty when it cannot be told."""
+    ready: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """How far a colour is on its way to the capacity that was asked for."""
+
+    desired: int
+    ready: int
+    problem: str = ""
+    """Why it will not get there by itself; empty while it may."""
+
+    @property
+    def complete(self) -> bool:
+        return self.desired > 0 and self.ready >= self.desired
+
+
+class Migration(Protocol):
+    """Expand migrations of one image, under way."""
+
+    def poll(self) -> str | None:
+        """`None` while it runs, an empty string when it is done, else why it failed."""
+        ...
+
+
+class Fleet(Protocol):
+    """Both colours' capacity. Every call may be repeated; none touches traffic weights."""
+
+    def image(self, colour: Colour) -> str:
+        """The image that new instances of this colour get; empty when there never was one."""
+        ...
+
+    def set_image(self, colour: Colour, image: str) -> None:
+        """Choose the image for new instances, and read it back. Running ones keep theirs."""
+        ...
+
+    def find_image(self, image: str) -> str | None:
+        """The immutable name of an image that exists, or `None`."""
+        ...
+
+    def scale_up(self, colour: Colour, like: Colour) -> None:
+        """Ask for as many instances as the other colour has (never fewer than one)."""
+        ...
+
+    def rollout(self, colour: Colour) -> Rollout:
+        """Where the scaling stands."""
+        ...
+
+    def scale_down(self, colour: Colour) -> None:
+        """Ask for none. Instances drain: open requests end first."""
+        ...
+
+    def stopped(self, colour: Colour) -> bool:
+        """Whether no instance is left."""
+        ...
+
+    def instances(self, colour: Colour) -> list[Instance]:
+        """What runs now, for `status`."""
+        ...
+
+    def in_flight(self, colour: Colour) -> int | None:
+        """Open requests of a colour; `None` when it cannot be known here."""
+        ...
+
+    def migrate(self, image: str) -> Migration:
+        """Start `python -m service migrate` of `image` against this environment's database."""
+        ...
