@@ -43,7 +43,7 @@ def describe(run: Run, effect: Effect, profile: Profile, drain_seconds: int) -> 
         Effect.SET_IMAGE: f"ssm:PutParameter, image of {run.new} = {run.image}",
         Effect.POINT_TEST: f"elbv2:ModifyListener, test listener → {run.new}",
         Effect.SCALE_UP: f"give {run.new} the capacity of {run.old}",
-        Effect.AWAIT_HEALTHY: f"wait until all {run.new} targets are healthy (at most {profile.settle_timeout:.0f} s)",
+        Effect.AWAIT_HEALTHY: f"wait for healthy {run.new} targets (at most {profile.settle_timeout:.0f} s)",
         Effect.SMOKE: f"smoke tests through the test listener; {run.version} must answer",
         Effect.SET_WEIGHTS: f"elbv2:ModifyListener, {run.old} {100 - run.target} % {run.new} {run.target} %, "
         "read back",

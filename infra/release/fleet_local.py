@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, Protocol
 
+from infra.home import CHECKOUT
 from infra.release import source_scrape
 from infra.release.fleet import Instance, Migration, Rollout
 from infra.release.image import ImageParameters
@@ -104,7 +105,9 @@ class LocalFleet:
     def migrate(self, image: str) -> Migration:
         command, environment = self.slots.migrate_command()
         output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, env=environment, cwd=CHECKOUT, stdout=output, stderr=subprocess.STDOUT
+        )
         return ProcessMigration(process, output)
 
 
