@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 import click
@@ -66,12 +67,14 @@ def in_process(stack: str, endpoint: str, config: Mapping[str, str]) -> StackOut
     full = _full(config)
     wanted = settings.load(stack, full)
     aws = Aws(endpoint, wanted.region)
+    one_at_a_time = Lock()  # moto iterates over dicts that another request's thread changes, and answers 500
 
     def answer(registration: offline.Registration) -> tuple[str, dict[str, Any]]:
         maker = MAKERS.get(registration.type)
         if maker is None:
             return f"{registration.name}-recorded", dict(registration.inputs)
-        identity, outputs = maker(aws, registration)
+        with one_at_a_time:
+            identity, outputs = maker(aws, registration)
         return identity, {**registration.inputs, **outputs}
 
     found = offline.run(stack, full, answer).outputs
