@@ -7,13 +7,13 @@ from msgspec import Struct, field
 from service.providers.base import Usage
 
 
-class Attempt(Struct, frozen=True, gc=False):
-    """One try at one provider. `outcome` is "ok", "cancelled" or the kind of the error."""
+class Attempt(Struct, gc=False):
+    """One try at one provider. `outcome` is "open" while it runs, then "ok", "cancelled" or an error kind."""
 
     provider: str
     model: str
-    outcome: str
-    seconds: float
+    outcome: str = "open"
+    seconds: float = 0.0
 
 
 class CallContext(Struct, kw_only=True):

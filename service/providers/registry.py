@@ -1,0 +1,20 @@
+"""Kind -> adapter; an adapter is imported when a provider of its kind is configured."""
+
+from __future__ import annotations
+
+from service.providers.base import Provider
+from service.providers.config import ConfigError, ProviderConfig
+
+
+def build(config: ProviderConfig) -> Provider:
+    """The provider a configuration entry describes. Opens no connection; raises `ConfigError`."""
+    if config.kind == "simulator":
+        from service.providers.simulator import Simulator
+
+        return Simulator(
+            config.name,
+            config.models or ("echo", "lorem", "tools"),
+            config.options,
+            config.timeouts,
+        )
+    raise ConfigError(f"providers.{config.name}.kind: {config.kind!r} is not available in this version.")

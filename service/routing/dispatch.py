@@ -1,0 +1,223 @@
+"""Try targets until one answers: failover, repeats with jitter, breakers, all inside one deadline.
+
+Nothing here knows what an answer is: `start` makes one attempt and returns its result, or raises
+`ProviderError` while nothing has reached the client yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from random import Random
+from typing import Any, TypeVar
+
+from service.providers.base import ProviderError, ProvidersUnavailable
+from service.providers.config import RoutingConfig
+from service.routing.breaker import Permit
+from service.routing.context import Attempt, CallContext
+from service.routing.recorder import RoutingRecorder
+from service.routing.retry import RetryBudget, full_jitter
+from service.routing.target import Target
+
+Result = TypeVar("Result")
+Sleep = Callable[[float], Awaitable[Any]]
+
+# Errors that pass quickly by themselves: worth one more try at the same place before moving on.
+PASSING = ("transport", "overloaded", "internal")
+
+
+class Pending:
+    """An admitted attempt. Exactly one of `ok`, `failed` and `cancelled` ends it; later calls do nothing."""
+
+    __slots__ = ("_attempt", "_clock", "_open", "_permit", "_recorder", "began", "target")
+
+    def __init__(
+        self,
+        target: Target,
+        permit: Permit,
+        attempt: Attempt,
+        recorder: RoutingRecorder,
+        clock: Callable[[], float],
+    ) -> None:
+        self.target = target
+        self.began = clock()
+        self._permit = permit
+        self._attempt = attempt
+        self._recorder = recorder
+        self._clock = clock
+        self._open = True
+        target.load.in_flight += 1
+
+    def ok(self) -> None:
+        if self._open:
+            self.target.upstream.breaker.success(self._permit)
+            self._end("ok")
+
+    def failed(self, error: ProviderError) -> None:
+        if not self._open:
+            return
+        target = self.target
+        if error.handling.breaks:
+            target.upstream.breaker.failure(self._permit)
+        elif error.kind == "rate_limited":
+            target.upstream.breaker.release(self._permit)
+            target.load.cool_until = self._clock() + (error.retry_after or 1.0)
+        else:
+            # It answered, and said that the request is wrong: the provider is well.
+            target.upstream.breaker.success(self._permit)
+        target.upstream.last_error = str(error)
+        self._end(error.kind)
+
+    def cancelled(self) -> None:
+        if self._open:
+            self.target.upstream.breaker.release(self._permit)
+            self._end("cancelled")
+
+    def _end(self, outcome: str) -> None:
+        self._open = False
+        target, attempt = self.target, self._attempt
+        target.load.in_flight -= 1
+        attempt.outcome = outcome
+        attempt.seconds = self._clock() - self.began
+        self._recorder.request(target.upstream.name, target.label, outcome, attempt.seconds)
+
+
+class Dispatcher:
+    """Holds what all calls share: the budget of repeats, clock and randomness."""
+
+    def __init__(
+        self,
+        config: RoutingConfig,
+        recorder: RoutingRecorder,
+        clock: Callable[[], float],
+        rng: Random,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._config = config
+        self._recorder = recorder
+        self._clock = clock
+        self._rng = rng
+        self._sleep = sleep
+        self.budget = RetryBudget(config.retry_budget_ratio, config.retry_budget_floor)
+
+    def begin(self, target: Target, ctx: CallContext) -> Pending | None:
+        """A pending attempt, or None when the breaker refuses."""
+        permit = target.upstream.breaker.admit()
+        if permit is None:
+            return None
+        attempt = Attempt(target.upstream.name, target.model)
+        ctx.attempts.append(attempt)
+        return Pending(target, permit, attempt, self._recorder, self._clock)
+
+    async def run(
+        self,
+        targets: Sequence[Target],
+        ctx: CallContext,
+        start: Callable[[Target, float], Awaitable[Result]],
+    ) -> tuple[Result, Pending]:
+        """The first result and its attempt, still open: the caller ends it.
+
+        Raises `ProviderError`; `ProvidersUnavailable` when several went wrong in different ways.
+        """
+        self.budget.earn()
+        plan = deque([(target, 0.0) for target in targets])
+        failed = _Failures(self._clock)
+        tries: dict[str, int] = {}
+        previous: Target | None = None
+        while plan and len(ctx.attempts) < self._config.max_attempts:
+            target, not_before = plan.popleft()
+            if not await self._reached(not_before, ctx.deadline):
+                continue
+            pending = self.begin(target, ctx)
+            if pending is None:
+                failed.skipped(target)
+                continue
+            if previous is not None and previous.upstream is not target.upstream:
+                self._recorder.fallback(previous.upstream.name, target.upstream.name)
+            previous = target
+            try:
+                result = await start(target, ctx.deadline)
+            except ProviderError as error:
+                pending.failed(error)
+                failed.add(target, error)
+                if not error.handling.failover:
+                    raise
+                tries[target.name] = tries.get(target.name, 0) + 1
+                self._plan_again(plan, target, error, tries[target.name])
+            except Exception as error:
+                unexpected = ProviderError(
+                    "internal", f"adapter failed ({type(error).__name__})", provider=target.upstream.name
+                )
+                pending.failed(unexpected)
+                raise unexpected from error
+            except BaseException:
+                pending.cancelled()
+                raise
+            else:
+                ctx.provider, ctx.model = target.upstream.name, target.model
+                return result, pending
+        raise failed.verdict(ctx.deadline)
+
+    async def _reached(self, moment: float, deadline: float) -> bool:
+        """Wait until `moment`; False when it, or the deadline, is out of reach."""
+        now = self._clock()
+        if max(moment, now) >= deadline:
+            return False
+        if moment > now:
+            await self._sleep(moment - now)
+        return True
+
+    def _plan_again(
+        self, plan: deque[tuple[Target, float]], target: Target, error: ProviderError, tries: int
+    ) -> None:
+        config = self._config
+        if not error.handling.retry or tries >= config.tries_per_target:
+            return
+        told = error.retry_after or 0.0
+        at_once = error.kind in PASSING and told <= config.backoff_cap
+        if not at_once and error.kind == "timeout" and plan:
+            return
+        if not self.budget.spend():
+            return
+        wait = told + full_jitter(tries, config.backoff_base, config.backoff_cap, self._rng)
+        again = (target, self._clock() + wait)
+        if at_once:
+            plan.appendleft(again)
+        else:
+            plan.append(again)
+
+
+class _Failures:
+    """Why nobody answered, and what to tell the client."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._errors: list[ProviderError] = []
+        self._reasons: dict[str, str] = {}
+        self._wait = math.inf
+
+    def add(self, target: Target, error: ProviderError) -> None:
+        if not error.provider:
+            error.provider = target.upstream.name
+        self._errors.append(error)
+        self._reasons[target.name] = f"{target.name}: {error.kind}"
+        if error.retry_after is not None:
+            self._wait = min(self._wait, error.retry_after)
+
+    def skipped(self, target: Target) -> None:
+        wait = target.upstream.breaker.wait()
+        self._wait = min(self._wait, max(wait, 1.0))
+        self._reasons.setdefault(target.name, f"{target.name}: circuit open")
+
+    def verdict(self, deadline: float) -> ProviderError:
+        kinds = {error.kind for error in self._errors}
+        retry_after = None if math.isinf(self._wait) else self._wait
+        if not self._reasons or (not kinds and self._clock() >= deadline):
+            return ProviderError("timeout", "the time for this request is over")
+        if len(kinds) == 1 and len(self._reasons) == len({e.provider for e in self._errors}):
+            last = self._errors[-1]
+            last.retry_after = retry_after
+            return last
+        return ProvidersUnavailable(tuple(self._reasons.values()), retry_after)
