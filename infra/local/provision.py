@@ -67,7 +67,7 @@ def in_process(stack: str, endpoint: str, config: Mapping[str, str]) -> StackOut
     full = _full(config)
     wanted = settings.load(stack, full)
     aws = Aws(endpoint, wanted.region)
-    one_at_a_time = Lock()  # moto iterates over dicts that another request's thread changes, and answers 500
+    one_at_a_time = Lock()  # moto keeps its state in plain dicts without locks
 
     def answer(registration: offline.Registration) -> tuple[str, dict[str, Any]]:
         maker = MAKERS.get(registration.type)

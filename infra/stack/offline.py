@@ -156,7 +156,12 @@ def _struct(state: dict[str, Any]) -> Any:
 
 
 def _unwrap(value: Any, path: str, secrets: list[str]) -> Any:
-    """The plain value of a secret wrapped by the SDK; its path goes into `secrets`."""
+    """The plain value of a secret wrapped by the SDK; its path goes into `secrets`.
+
+    On the wire every number is a double: whole ones become int again, as the program wrote them.
+    """
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     if rpc.is_rpc_secret(value):
         secrets.append(path)
         return _unwrap(rpc.unwrap_rpc_secret(value), path, [])
