@@ -93,5 +93,5 @@ def create_app(settings: Settings, router: Router | None = None) -> Service:
     if router is None:
         from service.routing.router import Router as ConfiguredRouter
 
-        router = ConfiguredRouter.from_settings(settings.providers_file)
+        router = ConfiguredRouter.from_file(settings.providers_file)
     return Service(settings, router)
