@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.infra.local.alb_parts import Balancer, Target
 from tests.infra.local.aws_process import AwsProcess
+from tests.parts import free_port
 
 
 @pytest.fixture
@@ -17,3 +19,29 @@ def aws_process(tmp_path: Path) -> Iterator[AwsProcess]:
     process.start()
     yield process
     process.kill()
+
+
+@pytest.fixture
+def balancer(aws_process: AwsProcess, tmp_path: Path) -> Iterator[Balancer]:
+    """A provisioned load balancer whose Envoy and controller run; no targets yet."""
+    one = Balancer(aws_process, tmp_path / "alb")
+    one.provision()
+    one.start()
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+async def targets() -> AsyncIterator[Callable[[str], Awaitable[Target]]]:
+    """Start a target by its label: `blue-1` is 127.0.0.11, `green-2` is 127.0.0.22."""
+    started: list[Target] = []
+
+    async def start(label: str) -> Target:
+        colour, _, number = label.partition("-")
+        host = f"127.0.0.{'1' if colour == 'blue' else '2'}{number}"
+        started.append(await Target(label, host, free_port(host)).start())
+        return started[-1]
+
+    yield start
+    for target in started:
+        await target.stop()
