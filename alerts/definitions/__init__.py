@@ -1,0 +1,1 @@
+"""The alerts and recording rules themselves, one module a severity."""

@@ -1,0 +1,1 @@
+"""Dashboards as code: helpers, the dashboards, their committed JSON, and a stack that uploads them."""
