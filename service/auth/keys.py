@@ -23,7 +23,7 @@ KEY_LENGTH: Final = len(START) + 43
 
 _COLUMNS: Final = (
     "id, name, prefix, hash, permissions, limits::text as limits, budget_usd, created_at, updated_at, "
-    "expires_at, revoked_at, last_used_at, use_count, replaces"
+    "expires_at, revoked_at, replaces"
 )
 
 _FIND: Final = (

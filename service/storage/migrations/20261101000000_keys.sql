@@ -11,8 +11,6 @@ create table api_keys (
     updated_at   timestamptz not null default now(),
     expires_at   timestamptz,
     revoked_at   timestamptz,
-    last_used_at timestamptz,
-    use_count    bigint not null default 0,
     replaces     text references api_keys (id),
     check (octet_length(hash) = 32)
 );

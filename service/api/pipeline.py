@@ -1,0 +1,316 @@
+"""What every call of a model goes through, whatever wire format it came in: limits and cache in one round
+trip, one provider call for identical requests, one usage row however it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any, Final, Protocol
+
+from service.api.errors import ApiError
+from service.api.exchange import Exchange, Headers
+from service.auth.permissions import Principal
+from service.cache import exact
+from service.cache.exact import Collector, Entry, Policy
+from service.limits.admission import Admission
+from service.limits.limiter import Decision, Plan, Plans
+from service.providers.base import CanonicalRequest, CanonicalResponse, StreamEnd, StreamEvent
+from service.providers.catalog import find
+from service.providers.base import Usage
+from service.providers.errors import ProviderError
+from service.providers.tokens import estimate_request
+from service.routing.context import CallContext
+from service.storage.journal import Journal
+from service.storage.redis_link import RedisLink, pack
+from service.storage.usage import UsageRow
+from service.telemetry.metrics import Metrics
+
+# Reserved for an answer whose length the client did not bound, until its usage is known.
+UNBOUNDED_ANSWER_TOKENS: Final = 512
+_HITS: Final = {name: (b"x-superagent-cache", name.encode()) for name in ("exact", "semantic", "shared", "miss", "bypass")}
+
+
+class Router(Protocol):
+    """What the API needs of `service.routing`."""
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def complete(self, request: CanonicalRequest, ctx: CallContext) -> CanonicalResponse: ...
+
+    def stream(self, request: CanonicalRequest, ctx: CallContext) -> AsyncGenerator[StreamEvent, None]: ...
+
+
+class Call:
+    """One call on its way; `cache` is `exact`, `shared`, `miss` or `bypass`."""
+
+    __slots__ = (
+        "cache", "cache_key", "cached", "ctx", "estimate", "exchange", "outcome", "plan", "policy", "principal",
+        "request", "reserved", "stream",
+    )  # fmt: skip
+
+    def __init__(
+        self, exchange: Exchange, principal: Principal, request: CanonicalRequest, ctx: CallContext, plan: Plan,
+        stream: bool,
+    ) -> None:  # fmt: skip
+        self.exchange = exchange
+        self.principal = principal
+        self.request = request
+        self.ctx = ctx
+        self.plan = plan
+        self.stream = stream
+        self.policy: Policy = exact.NEVER
+        self.cache_key = ""
+        self.cache = "bypass"
+        self.cached: Entry | None = None
+        self.estimate = 0
+        self.reserved = 0
+        self.outcome = ""
+
+
+class Pipeline:
+    """Shared by all endpoints that call models."""
+
+    def __init__(
+        self,
+        router: Router,
+        plans: Plans,
+        admission: Admission,
+        journal: Journal,
+        link: RedisLink | None,
+        metrics: Metrics,
+        *,
+        seconds: float,
+        cache_seconds: int,
+        cache_bytes: int,
+    ) -> None:
+        self._router = router
+        self._plans = plans
+        self._admission = admission
+        self._journal = journal
+        self._link = link
+        self._seconds = seconds
+        self._cache_seconds = cache_seconds
+        self._cache_bytes = cache_bytes
+        self._flights: dict[str, asyncio.Future[Entry | None]] = {}
+        self._hit = metrics.cache_hits.labels("exact")
+        self._miss = metrics.cache_misses.labels("exact")
+        self._saved = metrics.cache_saved
+        self._limited = {
+            scope: metrics.rate_limited.labels(scope)
+            for scope in ("global", "client", "endpoint", "tokens", "budget")
+        }
+
+    async def begin(
+        self, exchange: Exchange, principal: Principal, request: CanonicalRequest, stream: bool
+    ) -> Call:
+        """Admit the call and look into the cache. Raises `ApiError` 429 or 402."""
+        plan = self._plans.plan(principal, exchange.template)
+        ctx = CallContext(request_id=exchange.request_id, deadline=exchange.started + self._seconds)
+        call = Call(exchange, principal, request, ctx, plan, stream)
+        if self._link is not None and self._cache_seconds:
+            call.policy = exact.policy(request, exchange.headers)
+            if call.policy.write:
+                call.cache_key = exact.cache_key(principal, request)
+        if plan.tokens is not None or plan.budget_key:
+            self._reserve(call)
+        look = call.cache_key if call.policy.read else ""
+        decision, found = await self._admission.admit(plan, call.estimate, call.reserved, look)
+        if decision.limit:
+            exchange.response_headers += limit_headers(decision)
+        if decision.scope:
+            self._limited[decision.scope].inc()
+            raise refused(decision)
+        if look:
+            call.cache = "miss"
+            entry = exact.unpack_entry(found) if found is not None else None
+            if entry is not None:
+                self._found(call, entry, "exact")
+        exchange.watch_disconnect()
+        return call
+
+    def _reserve(self, call: Call) -> None:
+        """Charge what the call may need before it runs, so that concurrent calls cannot all slip through."""
+        request = call.request
+        written = request.max_tokens or UNBOUNDED_ANSWER_TOKENS
+        read = estimate_request(request)
+        call.estimate = read + written
+        info = find(request.model.rpartition("/")[2])
+        price = info.price if info is not None else None
+        if call.plan.budget_key and price is not None:
+            call.reserved = round(price.cost(Usage(read, written)) * 1e6)
+
+    def _found(self, call: Call, entry: Entry, how: str) -> None:
+        call.cached, call.cache = entry, how
+        ctx = call.ctx
+        ctx.provider, ctx.model, ctx.usage = entry.provider, entry.model, entry.response.usage
+        self._hit.inc()
+        self._saved.inc(entry.cost_usd)
+
+    # --- whole answers
+
+    async def complete(self, call: Call) -> CanonicalResponse:
+        """The answer, from the cache, from an identical call on its way, or from a provider; booked by
+        `end`, which the caller calls when the answer is rendered.
+        """
+        if call.cached is not None:
+            return call.cached.response
+        if not call.policy.read or not call.cache_key:
+            response = await self._router.complete(call.request, call.ctx)
+            if call.policy.write:
+                self._keep(call, response)
+            return response
+        flight = self._flights.get(call.cache_key)
+        if flight is not None:
+            entry = await asyncio.shield(flight)
+            if entry is not None:
+                self._found(call, entry, "shared")
+                return entry.response
+        self._miss.inc()
+        return await self._lead(call)
+
+    async def _lead(self, call: Call) -> CanonicalResponse:
+        flight: asyncio.Future[Entry | None] = asyncio.get_running_loop().create_future()
+        self._flights.setdefault(call.cache_key, flight)
+        entry: Entry | None = None
+        try:
+            response = await self._router.complete(call.request, call.ctx)
+            entry = self._keep(call, response)
+            return response
+        finally:
+            # A leader that failed frees its followers to try themselves.
+            if self._flights.get(call.cache_key) is flight:
+                del self._flights[call.cache_key]
+            flight.set_result(entry)
+
+    def _keep(self, call: Call, response: CanonicalResponse) -> Entry:
+        ctx = call.ctx
+        entry = Entry(response, ctx.provider or "", ctx.model or "", ctx.cost_usd)
+        if response.finish in ("stop", "stop_sequence", "length") and self._link is not None:
+            data = exact.pack_entry(entry)
+            if len(data) <= self._cache_bytes:
+                self._link.post(pack(("SET", call.cache_key, data, "EX", self._cache_seconds)))
+        return entry
+
+    # --- streams
+
+    async def stream(self, call: Call) -> AsyncGenerator[StreamEvent, None]:
+        """Events; the journal knows of the stream from its first event on."""
+        if call.cached is not None:
+            for event in exact.replay(call.cached.response):
+                yield event
+            return
+        if call.policy.read and call.cache_key:
+            self._miss.inc()
+        collector = Collector() if call.policy.write else None
+        events = self._router.stream(call.request, call.ctx)
+        try:
+            first = True
+            async for event in events:
+                if first:
+                    first = False
+                    self._journal.stream_opened(self._row(call, "open"))
+                if collector is not None:
+                    if type(event) is StreamEnd:
+                        self._keep(call, collector.whole(event))
+                    else:
+                        collector.add(event)
+                yield event
+        finally:
+            await events.aclose()
+
+    # --- the end
+
+    def end(self, call: Call, outcome: str) -> None:
+        """Book the call, once: the journal has the row when this returns."""
+        if call.outcome:
+            return
+        call.outcome = outcome
+        ctx, exchange = call.ctx, call.exchange
+        self._journal.append(self._row(call, outcome))
+        if call.estimate:
+            usage = ctx.usage
+            used = usage.input_tokens + usage.output_tokens if usage is not None else 0
+            cost = 0.0 if call.cached is not None else ctx.cost_usd
+            self._admission.settle(call.plan, used - call.estimate, round(cost * 1e6) - call.reserved)
+        fields = exchange.fields
+        fields["outcome"] = outcome
+        fields["provider"] = ctx.provider
+        fields["model"] = ctx.model
+        fields["cache"] = call.cache
+        fields["attempts"] = len(ctx.attempts)
+        if ctx.usage is not None:
+            fields["input_tokens"] = ctx.usage.input_tokens
+            fields["output_tokens"] = ctx.usage.output_tokens
+        if ctx.ttft is not None:
+            fields["ttft_ms"] = round(ctx.ttft * 1000, 3)
+
+    def _row(self, call: Call, outcome: str) -> UsageRow:
+        ctx, exchange = call.ctx, call.exchange
+        usage = ctx.usage
+        hit = call.cached is not None
+        return UsageRow(
+            exchange.request_id,
+            time.time(),
+            call.principal.id,
+            exchange.template,
+            call.request.model,
+            ctx.provider or "",
+            ctx.model or "",
+            usage.input_tokens if usage is not None else 0,
+            usage.output_tokens if usage is not None else 0,
+            usage.cache_read_tokens if usage is not None else 0,
+            0.0 if hit else ctx.cost_usd,
+            exchange.seconds() * 1000,
+            ctx.ttft * 1000 if ctx.ttft is not None else None,
+            call.cache if hit else "",
+            outcome,
+            len(ctx.attempts),
+            call.stream,
+        )
+
+
+def outcome_of(error: BaseException) -> str:
+    """How the ledger calls a failure."""
+    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        return "cancelled"
+    return error.kind if isinstance(error, ProviderError) else "internal"
+
+
+def route_headers(call: Call) -> Headers:
+    """Who answered, after how many attempts, and what the cache had to do with it."""
+    ctx = call.ctx
+    return [
+        (b"x-superagent-provider", (ctx.provider or "").encode()),
+        (b"x-superagent-attempts", b"%d" % len(ctx.attempts)),
+        _HITS[call.cache],
+    ]
+
+
+def limit_headers(decision: Decision) -> Headers:
+    return [
+        (b"x-ratelimit-limit", b"%d" % decision.limit),
+        (b"x-ratelimit-remaining", b"%d" % decision.remaining),
+        (b"x-ratelimit-reset", b"%d" % -int(-decision.reset_seconds // 1)),
+    ]
+
+
+_REFUSALS: Final[dict[str, str]] = {
+    "global": "This service is at its limit of requests; try again later.",
+    "client": "Too many requests for this key; try again later.",
+    "endpoint": "Too many requests of this kind for this key; try again later.",
+    "tokens": "Too many tokens per minute for this key; try again later or send less.",
+}
+
+
+def refused(decision: Decision) -> ApiError:
+    if decision.scope == "budget":
+        return ApiError(402, "This key's budget for the month is spent; raise it or wait for the next month.")
+    return ApiError(429, _REFUSALS[decision.scope], retry_after=round(decision.retry_seconds or 0, 3))
+
+
+Events = AsyncIterator[StreamEvent]
+Answer = Any

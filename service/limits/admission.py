@@ -1,0 +1,114 @@
+"""May this request go on? One round trip to Redis that also looks into the cache; local limits without it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from service.limits.limiter import Decision, Plan, admit_command, read, settle_command
+from service.limits.local import LocalBuckets
+from service.limits.script import ADMIT, SETTLE
+from service.storage.database import StoreUnavailable
+from service.storage.redis_link import RedisError, RedisLink, pack
+
+BUDGET_SECONDS: Final = 40 * 86_400
+Spent = Callable[[str], Awaitable[float]]
+
+
+class Admission:
+    """`spent` loads a client's USD of this month from the ledger: what Redis does not know is asked there."""
+
+    def __init__(self, link: RedisLink | None, local: LocalBuckets, spent: Spent) -> None:
+        self._link = link
+        self._local = local
+        self._spent = spent
+        self._local_spend: dict[str, int] = {}
+        if link is not None:
+            link.on_connect.append(_load_scripts)
+
+    async def admit(
+        self, plan: Plan, tokens: int, reserve_micro: int, cache_key: str = ""
+    ) -> tuple[Decision, bytes | None]:
+        """(decision, what the cache holds under `cache_key`). Never raises for a lost Redis."""
+        link = self._link
+        if link is None or not link.available:
+            return await self._admit_locally(plan, tokens, reserve_micro), None
+        if not plan.buckets and not plan.budget_key:
+            if not cache_key:
+                return Decision(), None
+            data, expected = pack(("GET", cache_key)), 1
+        elif cache_key:
+            data, expected = admit_command(plan, tokens, reserve_micro) + pack(("GET", cache_key)), 2
+        else:
+            data, expected = admit_command(plan, tokens, reserve_micro), 1
+        try:
+            replies = await link.send(data, expected)
+        except StoreUnavailable:
+            return await self._admit_locally(plan, tokens, reserve_micro), None
+        cached = replies[-1] if cache_key and isinstance(replies[-1], bytes) else None
+        if not plan.buckets and not plan.budget_key:
+            return Decision(), cached
+        answer = replies[0]
+        if isinstance(answer, RedisError) or answer[0] == -1:
+            return await self._again(link, plan, tokens, reserve_micro, answer), cached
+        return read(plan, answer), cached
+
+    def settle(self, plan: Plan, token_change: int, micro_change: int) -> None:
+        """Correct the reservations by what really was used. Sent without waiting."""
+        if plan.budget_key in self._local_spend:
+            self._local_spend[plan.budget_key] += micro_change
+        if self._link is not None and self._link.available:
+            command = settle_command(plan, token_change, micro_change)
+            if command is not None:
+                self._link.post(command)
+
+    async def _again(
+        self, link: RedisLink, plan: Plan, tokens: int, reserve: int, answer: object
+    ) -> Decision:
+        """The script was flushed, or the budget's counter is unknown: mend that and ask once more."""
+        try:
+            if isinstance(answer, RedisError):
+                await _load_scripts(link)
+            else:
+                await self._load_budget(link, plan)
+            again = (await link.send(admit_command(plan, tokens, reserve)))[0]
+        except (StoreUnavailable, RedisError):
+            return await self._admit_locally(plan, tokens, reserve)
+        if isinstance(again, RedisError) or again[0] == -1:
+            return await self._admit_locally(plan, tokens, reserve)
+        return read(plan, again)
+
+    async def _load_budget(self, link: RedisLink, plan: Plan) -> None:
+        micro = round(await self._spent(plan.budget_key) * 1e6)
+        await link.call("SET", plan.budget_key, micro, "NX", "EX", BUDGET_SECONDS)
+
+    async def _admit_locally(self, plan: Plan, tokens: int, reserve: int) -> Decision:
+        costs = tuple([float(min(tokens, one.burst)) if one is plan.tokens else 1.0 for one in plan.buckets])
+        if plan.budget_key:
+            if plan.budget_key not in self._local_spend:
+                try:
+                    self._local_spend[plan.budget_key] = round(await self._spent(plan.budget_key) * 1e6)
+                except StoreUnavailable:
+                    # Neither store tells: count from zero rather than refuse everybody with a budget.
+                    self._local_spend[plan.budget_key] = 0
+            if self._local_spend[plan.budget_key] + reserve > plan.budget_micro:
+                return read(plan, [len(plan.buckets) + 1, *([0] * len(plan.buckets)), 0])
+        decision = read(plan, self._local.admit(plan.buckets, costs))
+        if plan.budget_key and not decision.scope:
+            self._local_spend[plan.budget_key] += reserve
+        return decision
+
+    def redis_is_back(self, available: bool) -> None:
+        """What was counted here is in the ledger by then; Redis and Postgres are asked again."""
+        if available:
+            self._local_spend.clear()
+
+
+async def _load_scripts(link: RedisLink) -> None:
+    replies = await asyncio.wait_for(
+        link.send(pack(("SCRIPT", "LOAD", ADMIT)) + pack(("SCRIPT", "LOAD", SETTLE)), 2), 2.0
+    )
+    for reply in replies:
+        if isinstance(reply, RedisError):
+            raise reply

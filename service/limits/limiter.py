@@ -1,0 +1,150 @@
+"""Rates and budgets of a request: one script call in Redis, or the same arithmetic here while it is gone.
+
+Key names are hash-tagged with the client, so that all of a client's keys lie on one node of a Redis Cluster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from service.auth.permissions import Principal
+from service.limits.gcra import Bucket, remaining
+from service.limits.script import ADMIT_SHA, SETTLE_SHA
+from service.storage.redis_link import pack
+
+PLANS_KEPT: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """The service's defaults, units a minute; 0 is no limit. `burst` 0 means: as large as the limit."""
+
+    global_requests: int = 0
+    client_requests: int = 0
+    client_tokens: int = 0
+    burst: int = 0
+    endpoints: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(slots=True)
+class Plan:
+    """What limits one client at one endpoint, with the parts of the command that never change."""
+
+    buckets: tuple[Bucket, ...]
+    tokens: Bucket | None  # last of `buckets` when there is one
+    client: Bucket | None  # the one that the X-RateLimit headers speak of
+    budget_key: str
+    budget_micro: int
+    head: tuple[Any, ...]  # EVALSHA sha numkeys key…
+    costs: tuple[Any, ...]  # n, then emission, tolerance, 1 per request bucket
+
+
+@dataclass(slots=True)
+class Decision:
+    """What was decided; `scope` is empty when admitted. `retry_seconds` is None for a spent budget."""
+
+    scope: str = ""
+    retry_seconds: float | None = 0.0
+    limit: int = 0
+    remaining: int = 0
+    reset_seconds: float = 0.0
+
+
+class Plans:
+    """Plans by client and endpoint, remembered."""
+
+    def __init__(self, rates: Rates) -> None:
+        self._rates = rates
+        self._endpoints = dict(rates.endpoints)
+        self._plans: dict[tuple[str, str], tuple[Principal, str, Plan]] = {}
+
+    def plan(self, principal: Principal, endpoint: str) -> Plan:
+        month = _month() if principal.budget_usd is not None else ""
+        known = self._plans.get((principal.id, endpoint))
+        if known is not None and known[0] is principal and known[1] == month:
+            return known[2]
+        if len(self._plans) >= PLANS_KEPT:
+            self._plans.clear()
+        plan = self._make(principal, endpoint, month)
+        self._plans[(principal.id, endpoint)] = (principal, month, plan)
+        return plan
+
+    def _make(self, principal: Principal, endpoint: str, month: str) -> Plan:
+        rates, own, name = self._rates, principal.limits, f"sa:{{{principal.id}}}"
+        buckets: list[Bucket] = []
+
+        def add(key: str, scope: str, per_minute: int, burst: int) -> Bucket | None:
+            if per_minute <= 0:
+                return None
+            bucket = Bucket(key, scope, per_minute, burst or per_minute)
+            buckets.append(bucket)
+            return bucket
+
+        requests = own.requests_per_minute if own.requests_per_minute is not None else rates.client_requests
+        tokens = own.tokens_per_minute if own.tokens_per_minute is not None else rates.client_tokens
+        client = add(f"{name}:r", "client", requests, own.burst or rates.burst)
+        add(f"{name}:e:{endpoint}", "endpoint", self._endpoints.get(endpoint, 0), 0)
+        add("sa:{global}:g", "global", rates.global_requests, 0)
+        spent = add(f"{name}:t", "tokens", tokens, 0)
+        budget_key = f"{name}:b:{month}" if month else ""
+        keys = [bucket.key for bucket in buckets] + ([budget_key] if budget_key else [])
+        costs: list[Any] = [len(buckets)]
+        for bucket in buckets:
+            costs += [bucket.emission, bucket.tolerance]
+            if bucket is not spent:
+                costs.append(1)
+        return Plan(
+            tuple(buckets),
+            spent,
+            client,
+            budget_key,
+            round((principal.budget_usd or 0) * 1e6),
+            ("EVALSHA", ADMIT_SHA, len(keys), *keys),
+            tuple(costs),
+        )
+
+
+def admit_command(plan: Plan, tokens: int, reserve_micro: int) -> bytes:
+    """The packed script call for this request."""
+    arguments = plan.head + plan.costs
+    if plan.tokens is not None:
+        arguments += (min(tokens, plan.tokens.burst),)
+    if plan.budget_key:
+        arguments += (plan.budget_micro, reserve_micro)
+    return pack(arguments)
+
+
+def settle_command(plan: Plan, token_change: int, micro_change: int) -> bytes | None:
+    """What corrects the reservations after the call; None when there is nothing to correct."""
+    keys: list[str] = []
+    changes: list[Any] = []
+    if plan.tokens is not None and token_change:
+        keys.append(plan.tokens.key)
+        changes.append(round(token_change * plan.tokens.emission))
+    if plan.budget_key and micro_change:
+        keys.append(plan.budget_key)
+        changes.append(micro_change)
+    return pack(("EVALSHA", SETTLE_SHA, len(keys), *keys, *changes)) if keys else None
+
+
+def read(plan: Plan, answer: list[int]) -> Decision:
+    """The script's (or the local buckets') answer as a decision."""
+    verdict, count = answer[0], len(plan.buckets)
+    decision = Decision()
+    if plan.client is not None:
+        ahead = answer[1 + plan.buckets.index(plan.client)]
+        decision.limit = plan.client.per_minute
+        decision.remaining = remaining(plan.client, ahead)
+        decision.reset_seconds = ahead / 1e6
+    if verdict == count + 1:
+        decision.scope, decision.retry_seconds = "budget", None
+    elif verdict > 0:
+        bucket = plan.buckets[verdict - 1]
+        decision.scope, decision.retry_seconds = bucket.scope, answer[count + 1] / 1e6
+    return decision
+
+
+def _month() -> str:
+    return datetime.now(UTC).strftime("%Y-%m")

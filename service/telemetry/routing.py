@@ -1,0 +1,67 @@
+"""What routing reports, as metrics; label children are looked up once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service.providers.base import Usage
+from service.telemetry.metrics import Metrics
+
+
+class RoutingMetrics:
+    """Implements `service.routing.recorder.RoutingRecorder`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._requests: dict[tuple[str, str, str], Any] = {}
+        self._providers: dict[str, tuple[Any, Any, Any]] = {}
+        self._usage: dict[tuple[str, str], tuple[Any, Any, Any, Any]] = {}
+
+    def request(self, provider: str, model: str, status: str, seconds: float) -> None:
+        identity = (provider, model, status)
+        child = self._requests.get(identity)
+        if child is None:
+            child = self._requests[identity] = self._metrics.provider_requests.labels(*identity)
+        child.inc()
+        self._of(provider)[0].observe(seconds)
+
+    def first_token(self, provider: str, seconds: float) -> None:
+        self._of(provider)[1].observe(seconds)
+
+    def token_pace(self, provider: str, seconds_per_token: float) -> None:
+        self._of(provider)[2].observe(seconds_per_token)
+
+    def usage(self, provider: str, model: str, usage: Usage, cost_usd: float) -> None:
+        children = self._usage.get((provider, model))
+        if children is None:
+            tokens = self._metrics.provider_tokens
+            children = self._usage[(provider, model)] = (
+                tokens.labels(provider, model, "input"),
+                tokens.labels(provider, model, "output"),
+                tokens.labels(provider, model, "cached"),
+                self._metrics.provider_cost.labels(provider, model),
+            )
+        children[0].inc(usage.input_tokens)
+        children[1].inc(usage.output_tokens)
+        if usage.cache_read_tokens:
+            children[2].inc(usage.cache_read_tokens)
+        children[3].inc(cost_usd)
+
+    def breaker(self, provider: str, state: int) -> None:
+        self._metrics.breaker_state.labels(provider).set(state)
+
+    def health(self, provider: str, healthy: bool) -> None:
+        self._metrics.provider_health.labels(provider).set(1 if healthy else 0)
+
+    def fallback(self, source: str, target: str) -> None:
+        self._metrics.fallbacks.labels(source, target).inc()
+
+    def _of(self, provider: str) -> tuple[Any, Any, Any]:
+        children = self._providers.get(provider)
+        if children is None:
+            children = self._providers[provider] = (
+                self._metrics.provider_latency.labels(provider),
+                self._metrics.provider_ttft.labels(provider),
+                self._metrics.provider_token_time.labels(provider),
+            )
+        return children
