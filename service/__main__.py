@@ -60,10 +60,15 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(settings: Settings) -> int:
     from service.app import create_app
     from service.server import CannotListen, serve
+    from service.storage.journal import JournalInUse
 
     try:
-        return serve(create_app(settings))
-    except CannotListen as error:
+        service = create_app(settings)
+    except ValueError as error:  # a providers file or an address that cannot be used
+        return _complain(str(error))
+    try:
+        return serve(service)
+    except (CannotListen, JournalInUse) as error:
         return _complain(str(error))
 
 

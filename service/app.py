@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
-from service.api.chat import ChatCompletions, Router
+from service.api.chat import ChatCompletions
 from service.api.cold import Cold
 from service.api.edge import Edge, Handler
 from service.api.gate import Gate
 from service.api.health import Health
+from service.api.pipeline import Pipeline, Router
 from service.auth.authenticator import Authenticator
 from service.auth.keys import KeyStore
+from service.auth.revocations import Revocations
+from service.limits.admission import Admission
+from service.limits.limiter import Plans, Rates
+from service.limits.local import LocalBuckets
 from service.settings import Settings
 from service.storage.database import Database
+from service.storage.journal import Journal
+from service.storage.redis_link import Address, RedisLink
+from service.storage.shipper import Shipper
+from service.storage.spending import Spending
 from service.telemetry.logs import JsonLog
 from service.telemetry.metrics import Metrics
 
@@ -23,24 +33,50 @@ class Service:
     stores are away.
     """
 
-    def __init__(self, settings: Settings, router: Router) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, router: Router) -> None:
         self.settings = settings
-        self.metrics = Metrics()
-        self.metrics.build_info.labels(settings.version, settings.colour).set(1)
+        self.metrics = metrics
+        self.router = router
         self.log = JsonLog(settings.log_level, version=settings.version, colour=settings.colour)
+        metrics.build_info.labels(settings.version, settings.colour).set(1)
+
+        # stores
         self.database = Database(settings.database_url.get_secret_value(), settings.database_pool_size)
         self.database.on_change.append(self._dependency("postgres"))
-        self.router = router
+        self.redis = self._redis_address()
+        self.link = RedisLink(self.redis, settings.redis_timeout_seconds) if self.redis else None
+        self.journal = Journal(settings.journal_dir)
+        self.shipper = Shipper(
+            self.journal, self.database, self.metrics.journal_pending.set, self._rejected_row
+        )
+
+        # who asks, and how much they may
         self.keys = KeyStore(self.database)
         self.authenticator = Authenticator(
             self.keys, settings.auth_fresh_seconds, settings.auth_stale_seconds
         )
+        self.revocations = Revocations(self.database, self.link, self.redis, self.authenticator.forget)
+        self.admission = Admission(
+            self.link, LocalBuckets(1 / settings.limit_processes), Spending(self.database).by_counter
+        )
+        if self.link is not None:
+            self.link.on_change += [self._dependency("redis"), self.admission.redis_is_back]
+
+        # what they get
         self.health = Health(settings.version, settings.colour, self.dependencies)
+        self.pipeline = self._pipeline()
         self.edge = self._edge()
 
     async def start(self) -> None:
+        """Open everything. Raises `JournalInUse`; a store that is away is no error."""
         self.log.bind(asyncio.get_running_loop())
-        await self.database.start()
+        self.journal.open()
+        if self.link is not None:
+            await asyncio.gather(self.database.start(), self.link.start())
+        else:
+            await self.database.start()
+        await self.shipper.start()
+        await self.revocations.start()
         await self.router.start()
         self.edge.start()
         self.health.starting = False
@@ -48,7 +84,12 @@ class Service:
     async def close(self) -> None:
         await self.edge.close()
         await self.router.close()
+        await self.revocations.close()
+        await self.shipper.close()
+        if self.link is not None:
+            await self.link.close()
         await self.database.close()
+        self.journal.close()
         self.log.bind(None)
 
     def drain(self) -> None:
@@ -57,26 +98,50 @@ class Service:
         self.edge.drain()
 
     def dependencies(self) -> dict[str, dict[str, Any]]:
-        return {"postgres": {"up": self.database.available, "reason": self.database.reason}}
+        found = {"postgres": {"up": self.database.available, "reason": self.database.reason}}
+        if self.link is not None:
+            reason = "" if self.link.available else "it does not answer in time; limits are local, caches off"
+            found["redis"] = {"up": self.link.available, "reason": reason}
+        health = getattr(self.router, "health", None)
+        if health is not None:
+            states = health()
+            bad = sorted(name for name, state in states.items() if not state.healthy)
+            found["providers"] = {
+                "up": len(bad) < len(states),
+                "reason": f"not healthy: {', '.join(bad)}" if bad else "",
+            }
+        return found
 
-    def _dependency(self, name: str) -> Any:
-        gauge = self.metrics.dependency_up.labels(name)
+    # --- wiring
 
-        def changed(up: bool) -> None:
-            gauge.set(1 if up else 0)
-            self.log.write("info" if up else "warning", "dependency", {"dependency": name, "up": up})
-
-        return changed
+    def _pipeline(self) -> Pipeline:
+        settings = self.settings
+        rates = Rates(
+            settings.limit_global_per_minute,
+            settings.limit_client_per_minute,
+            settings.limit_client_tokens_per_minute,
+            settings.limit_burst,
+            tuple(settings.limit_endpoints.items()),
+        )
+        return Pipeline(
+            self.router,
+            Plans(rates),
+            self.admission,
+            self.journal,
+            self.link,
+            self.metrics,
+            seconds=settings.request_timeout_seconds,
+            cache_seconds=settings.cache_seconds,
+            cache_bytes=settings.cache_max_bytes,
+        )
 
     def _edge(self) -> Edge:
         settings = self.settings
-        gate = Gate(self.authenticator)
         chat = ChatCompletions(
-            gate,
-            self.router,
+            Gate(self.authenticator),
+            self.pipeline,
             max_body=settings.max_body_bytes,
             body_seconds=settings.body_timeout_seconds,
-            seconds=settings.request_timeout_seconds,
         )
         hot: dict[str, tuple[str, Handler]] = {
             "/v1/chat/completions": ("POST", chat),
@@ -87,11 +152,32 @@ class Service:
         cold = Cold([], {path: method for path, (method, _) in hot.items()})
         return Edge(hot, cold, self.metrics, self.log, settings.version)
 
+    def _redis_address(self) -> Address | None:
+        url = self.settings.redis_url
+        return Address(url.get_secret_value()) if url is not None else None
+
+    def _dependency(self, name: str) -> Callable[[bool], None]:
+        gauge = self.metrics.dependency_up.labels(name)
+
+        def changed(up: bool) -> None:
+            gauge.set(1 if up else 0)
+            self.log.write("info" if up else "warning", "dependency", {"dependency": name, "up": up})
+
+        return changed
+
+    def _rejected_row(self, what: str) -> None:
+        self.log.write("error", "usage_row_rejected", {"row": what})
+
 
 def create_app(settings: Settings, router: Router | None = None) -> Service:
-    """Build the service; nothing is opened before `start`. Tests may bring their own router."""
+    """Build the service; nothing is opened before `start`. Tests may bring their own router.
+
+    Raises `ConfigError` for a wrong providers file and `ValueError` for a wrong Redis URL.
+    """
+    metrics = Metrics()
     if router is None:
         from service.routing.router import Router as ConfiguredRouter
+        from service.telemetry.routing import RoutingMetrics
 
-        router = ConfiguredRouter.from_file(settings.providers_file)
-    return Service(settings, router)
+        router = ConfiguredRouter.from_file(settings.providers_file, RoutingMetrics(metrics))
+    return Service(settings, metrics, router)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, Json, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX: Final = "SUPERAGENT_"
@@ -87,6 +87,24 @@ class Settings(BaseSettings):
     auth_stale_seconds: Seconds = Field(
         3600, description="While Postgres is gone, known keys keep working this long."
     )
+
+    # --- how much they may ask for; 0 is no limit, a key's own limits go first
+    limit_global_per_minute: int = Field(0, ge=0, le=100_000_000, description="Requests, all clients.")
+    limit_client_per_minute: int = Field(600_000, ge=0, le=100_000_000, description="Requests of one client.")
+    limit_client_tokens_per_minute: int = Field(
+        0, ge=0, le=1_000_000_000, description="Tokens of one client."
+    )
+    limit_burst: int = Field(0, ge=0, le=100_000_000, description="Requests at once; 0: the limit itself.")
+    limit_endpoints: Json[dict[str, int]] = Field(
+        default="{}", validate_default=True, description='Requests of one client, `{"/v1/debates": 30}`.'
+    )
+    limit_processes: int = Field(
+        1, ge=1, le=10_000, description="Processes that share the limits while Redis is gone."
+    )
+
+    # --- answers that were given before
+    cache_seconds: int = Field(3600, ge=0, le=2_592_000, description="How long answers are kept; 0: never.")
+    cache_max_bytes: int = Field(262_144, ge=1024, le=16_777_216, description="Largest answer that is kept.")
 
     @classmethod
     def settings_customise_sources(

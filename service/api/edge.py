@@ -177,7 +177,10 @@ def as_api_error(error: Exception, exchange: Exchange, log: JsonLog) -> ApiError
             503, "A store this request needs does not answer; try again.", retry_after=error.retry_after
         )
     if isinstance(error, ProviderError):
-        return ApiError(error.http_status, str(error), param=error.param, retry_after=error.retry_after)
+        where = f"{error.provider}: " if error.provider else ""
+        return ApiError(
+            error.http_status, where + error.message, param=error.param, retry_after=error.retry_after
+        )
     log.write(
         "error",
         "unexpected",

@@ -16,9 +16,8 @@ from service.cache import exact
 from service.cache.exact import Collector, Entry, Policy
 from service.limits.admission import Admission
 from service.limits.limiter import Decision, Plan, Plans
-from service.providers.base import CanonicalRequest, CanonicalResponse, StreamEnd, StreamEvent
+from service.providers.base import CanonicalRequest, CanonicalResponse, StreamEnd, StreamEvent, Usage
 from service.providers.catalog import find
-from service.providers.base import Usage
 from service.providers.errors import ProviderError
 from service.providers.tokens import estimate_request
 from service.routing.context import CallContext
@@ -29,7 +28,9 @@ from service.telemetry.metrics import Metrics
 
 # Reserved for an answer whose length the client did not bound, until its usage is known.
 UNBOUNDED_ANSWER_TOKENS: Final = 512
-_HITS: Final = {name: (b"x-superagent-cache", name.encode()) for name in ("exact", "semantic", "shared", "miss", "bypass")}
+_HITS: Final = {
+    name: (b"x-superagent-cache", name.encode()) for name in ("exact", "semantic", "shared", "miss", "bypass")
+}
 
 
 class Router(Protocol):
@@ -48,13 +49,13 @@ class Call:
     """One call on its way; `cache` is `exact`, `shared`, `miss` or `bypass`."""
 
     __slots__ = (
-        "cache", "cache_key", "cached", "ctx", "estimate", "exchange", "outcome", "plan", "policy", "principal",
-        "request", "reserved", "stream",
+        "cache", "cache_key", "cached", "ctx", "estimate", "exchange", "outcome", "plan", "policy",
+        "principal", "request", "reserved", "stream",
     )  # fmt: skip
 
     def __init__(
-        self, exchange: Exchange, principal: Principal, request: CanonicalRequest, ctx: CallContext, plan: Plan,
-        stream: bool,
+        self, exchange: Exchange, principal: Principal, request: CanonicalRequest, ctx: CallContext,
+        plan: Plan, stream: bool,
     ) -> None:  # fmt: skip
         self.exchange = exchange
         self.principal = principal
@@ -230,7 +231,8 @@ class Pipeline:
             return
         call.outcome = outcome
         ctx, exchange = call.ctx, call.exchange
-        self._journal.append(self._row(call, outcome))
+        if outcome == "ok" or ctx.attempts:  # a model that does not exist is nobody's usage
+            self._journal.append(self._row(call, outcome))
         if call.estimate:
             usage = ctx.usage
             used = usage.input_tokens + usage.output_tokens if usage is not None else 0

@@ -145,6 +145,7 @@ class RedisLink:
         await first.wait()
 
     async def close(self) -> None:
+        self.on_change.clear()  # an end is no outage
         if self._keeper is not None:
             self._keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import urllib.error
 import urllib.request
@@ -39,7 +40,13 @@ class Running:
 @contextlib.asynccontextmanager
 async def running(database_url: str, router: Any = None, **environ: str) -> AsyncIterator[Running]:
     """Serve with these `SUPERAGENT_` settings (names without the prefix) until the block ends."""
-    given = {"DATABASE_URL": database_url, "LOG_LEVEL": "error", **environ}
+    folder = tempfile.TemporaryDirectory(prefix="superagent-journal-")
+    given = {
+        "DATABASE_URL": database_url,
+        "LOG_LEVEL": "error",
+        "JOURNAL_DIR": folder.name,
+        **environ,
+    }
     settings = load({f"SUPERAGENT_{name}": value for name, value in given.items()})
     router = FakeRouter() if router is None else router
     service = create_app(settings, router)
@@ -56,6 +63,7 @@ async def running(database_url: str, router: Any = None, **environ: str) -> Asyn
         server.should_exit = True
         await serving
         await service.close()
+        folder.cleanup()
 
 
 def prepare(database_url: str, *permissions: str) -> str:
