@@ -88,9 +88,9 @@ files = programs/*.conf
 
 
 def _quoted(text: str) -> str:
-    """The supervisor knows two quotes and no escape."""
+    """The supervisor knows two quotes, has no escape, and strips quotes off both ends."""
     quote = "'" if '"' in text else '"'
-    if quote in text or "\n" in text:
+    if quote in text or "\n" in text or text != text.strip("'\""):
         raise UserError(
             f"{text!r} cannot be a setting of a part.", "Use one kind of quote and no line break."
         )

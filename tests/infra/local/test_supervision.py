@@ -55,13 +55,13 @@ def test_defining_again_leaves_an_unchanged_part_alone_and_replaces_a_changed_on
     supervision.define([sleeper("same"), sleeper("other")], place)
     supervision.start_all(["same", "other"], place)
     before = supervision.processes(place)
-    assert supervision.define([sleeper("same"), sleeper("other", MOOD='50% "odd"')], place) == ["other"]
+    assert supervision.define([sleeper("same"), sleeper("other", MOOD='50% "odd" one')], place) == ["other"]
     supervision.start_all(["same", "other"], place)
     after = supervision.processes(place)
     assert after["same"].pid == before["same"].pid
     assert after["other"].pid != before["other"].pid
     environ = Path(f"/proc/{after['other'].pid}/environ").read_bytes().split(b"\0")
-    assert b'MOOD=50% "odd"' in environ
+    assert b'MOOD=50% "odd" one' in environ
 
 
 def test_parts_do_not_inherit_the_settings_of_the_callers_shell(place, monkeypatch):
