@@ -48,6 +48,8 @@ class Part:
     """Package of Debian and its children."""
     beside: tuple[str, ...] = ()
     """Tools that must lie in the same folder."""
+    extras: tuple[str, ...] = ()
+    """Packages that are unpacked beside it."""
     optional: bool = False
 
 
@@ -191,6 +193,12 @@ def required(name: str) -> Path:
 def missing() -> list[Part]:
     """Optional parts that are not on this machine."""
     return [part for part in PARTS if part.optional and find(part.name) is None]
+
+
+def forget() -> None:
+    """Look again: binaries came since the last time."""
+    _system.cache_clear()
+    _package.cache_clear()
 
 
 def cache_folder() -> Path:

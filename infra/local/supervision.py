@@ -144,6 +144,13 @@ def start_all(parts: Iterable[str], place: Layout | None = None, seconds: float 
     Raises `OperationFailed` with the last line of its log for one that does not.
     """
     place = place or layout()
+    names = begin(parts, place)
+    _until(place, names, lambda state: state == "RUNNING", seconds, "start")
+
+
+def begin(parts: Iterable[str], place: Layout | None = None) -> list[str]:
+    """Start several parts and return at once; their names."""
+    place = place or layout()
     names = list(parts)
     rpc = _rpc(place)
     known = processes(place)
@@ -152,7 +159,7 @@ def start_all(parts: Iterable[str], place: Layout | None = None, seconds: float 
             raise OperationFailed(f"{name} is not configured; run `superagent up`.")
         if known[name].state not in ("RUNNING", "STARTING", "BACKOFF"):
             rpc.startProcess(name, False)
-    _until(place, names, lambda state: state == "RUNNING", seconds, "start")
+    return names
 
 
 def stop(part: str, place: Layout | None = None) -> None:

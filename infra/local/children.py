@@ -1,0 +1,38 @@
+"""Short commands that `up` runs beside other work, and ends when it is interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from infra.errors import OperationFailed
+from infra.home import CHECKOUT
+
+END_SECONDS = 5.0
+
+
+async def run(command: Sequence[str], what: str, environment: Mapping[str, str]) -> str:
+    """Standard output of a command that must succeed; cancelling ends the command first.
+
+    Raises `OperationFailed` with the end of what it complained.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=CHECKOUT,
+        env=dict(environment),
+    )
+    try:
+        output, complaint = await process.communicate()
+    except asyncio.CancelledError:
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), END_SECONDS)
+        except TimeoutError:
+            process.kill()
+        raise
+    if process.returncode:
+        raise OperationFailed(f"{what} failed: {complaint.decode(errors='replace').strip()[-800:]}")
+    return output.decode()
