@@ -96,7 +96,9 @@ def status(as_json: bool) -> None:
 @click.command()
 @click.argument("part", required=False)
 @click.option("-f", "--follow", is_flag=True, help="Go on as lines are written; Ctrl-C ends it.")
-@click.option("-n", "--lines", type=click.IntRange(0), default=20, show_default=True, help="Lines to begin with.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(0), default=20, show_default=True, help="Lines to begin with."
+)
 def logs(part: str | None, follow: bool, lines: int) -> None:
     """Show the end of one part's log, or of all of them.
 

@@ -17,8 +17,6 @@ from infra.local.state import change, load
 from infra.local.up import Result, Up
 
 STOP_SECONDS = 60.0
-PUBLIC_PARTS = ("envoy", "alb")
-"""Stopped first: after that no request arrives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +42,8 @@ def bring_up(place: Layout, options: Options) -> Result:
     with preflight.exclusive(place):
         runs = supervision.alive(place)
         # A running system holds its own ports; only a stopped one may have lost them.
-        if not runs or options.asked:
-            ports = preflight.choose_ports(place, state, options.asked) if not runs else state.ports
-        else:
-            ports = state.ports
+        ports = state.ports if runs else preflight.choose_ports(place, state, options.asked)
+        preflight.check_moved(options.asked, ports)
         with _undone_on_failure(place, runs):
             with change(place) as state:
                 state.ports = ports
@@ -60,7 +56,7 @@ def bring_up(place: Layout, options: Options) -> Result:
 
 
 def take_down(place: Layout, purge: bool) -> bool:
-    """Stop everything, clients first, stores last; with `purge`, remove the state folder. False: nothing ran."""
+    """Stop everything, stores last; with `purge`, remove the state folder. False: nothing ran."""
     if not place.root.exists() and not place.runtime.exists():
         return False
     with preflight.exclusive(place):
@@ -122,6 +118,6 @@ def _undone_on_failure(place: Layout, ran: bool) -> Iterator[None]:
 
 
 def reset_postgres(place: Layout) -> None:
-    """Replace Postgres' data folder by a fresh, empty one; the part must be stopped. For recovery's drills."""
+    """Replace Postgres' data folder by an empty one, as a drill needs it; the part must be stopped."""
     shutil.rmtree(postgres.data(place), ignore_errors=True)
     postgres.initialise(place)

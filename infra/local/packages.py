@@ -42,8 +42,11 @@ def fetch() -> bool:
         with step(f"Downloaded {names}"):
             install(absent, parts.cache_folder())
     except CannotFetch as why:
-        err.print(f"Not downloaded ({why}): {names}; everything else runs without. "
-                  f"Later: `python -m infra.local.packages`.", soft_wrap=True)
+        err.print(
+            f"Not downloaded ({why}): {names}; everything else runs without. "
+            f"Later: `python -m infra.local.packages`.",
+            soft_wrap=True,
+        )
     _tried().touch()
     parts.forget()
     return not parts.missing()
@@ -113,7 +116,9 @@ def _run(command: list[str], folder: Path) -> None:
     except subprocess.TimeoutExpired:
         raise CannotFetch(f"{command[0]} took longer than {SECONDS} s") from None
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("E:")] or done.stderr.splitlines()
+        lines = [
+            line for line in done.stderr.splitlines() if line.startswith("E:")
+        ] or done.stderr.splitlines()
         raise CannotFetch(lines[0].removeprefix("E: ") if lines else f"{command[0]} failed")
 
 

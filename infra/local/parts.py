@@ -124,6 +124,7 @@ PARTS: Final[tuple[Part, ...]] = (
         (0, 25),
         (1,),
         package="prometheus-alertmanager",
+        extras=("tzdata",),
         optional=True,
     ),
     Part(

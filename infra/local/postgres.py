@@ -17,9 +17,9 @@ from typing import Final
 
 from infra.errors import OperationFailed, UserError
 from infra.local import parts
+from infra.local.credentials import value
 from infra.local.layout import Layout, write
 from infra.local.programs import Program
-from infra.local.credentials import value
 
 NAMESPACE: Final = ("unshare", "-U", "--map-user=65534", "--map-group=65534")
 NO_ARCHIVE: Final = "/bin/true"

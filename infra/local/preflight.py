@@ -17,7 +17,7 @@ from infra.errors import UserError
 from infra.local import parts, ports, postgres
 from infra.local.layout import Layout, write
 from infra.local.slots import PASSED_ON
-from infra.local.state import State, load
+from infra.local.state import State
 
 SETTINGS: Final = ("SUPERAGENT_HOME", *PASSED_ON)
 """Every `SUPERAGENT_` variable that the command line knows."""
@@ -77,7 +77,7 @@ def folders(place: Layout) -> Iterator[None]:
     try:
         yield
     finally:
-        if not existed and not place.state.exists():
+        if not existed and not place.state.exists() and not any(place.logs.glob("*")):
             remove(place, keep_logs=False)
 
 
@@ -116,6 +116,16 @@ def choose_ports(place: Layout, state: State, asked: dict[str, int]) -> dict[str
     return chosen
 
 
+def check_moved(asked: dict[str, int], current: dict[str, int]) -> None:
+    """Refuse to move a port of a running system: its clients would lose it."""
+    for name, port in asked.items():
+        if current[name] != port:
+            raise UserError(
+                f"The system runs already, with {name} on port {current[name]}, not {port}.",
+                "Run `superagent down` first.",
+            )
+
+
 def registration(place: Layout) -> Path:
     """This checkout's note in the user's cache."""
     name = hashlib.sha256(os.fsencode(place.root)).hexdigest()[:16]
@@ -134,4 +144,3 @@ def _claimed(place: Layout) -> set[int]:
         else:
             note.unlink(missing_ok=True)
     return claimed
-

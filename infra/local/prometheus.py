@@ -10,6 +10,7 @@ import yaml
 from infra.home import CHECKOUT
 from infra.local import parts
 from infra.local.layout import Layout, write
+from infra.local.parts import Found
 from infra.local.programs import Program
 
 RULES: Final = CHECKOUT / "alerts" / "rules"
@@ -70,7 +71,7 @@ def programs(place: Layout, ports: dict[str, int]) -> list[Program]:
     for name, arguments, environment in _commands(place, ports):
         binary = parts.find(name)
         if binary is not None:
-            command = (str(binary.path), *arguments(binary))
+            command = (*_prefix(name, binary), str(binary.path), *arguments(binary))
             found.append(Program(name, command, place.data, environment))
     return found
 
@@ -129,6 +130,18 @@ def _commands(place: Layout, ports: dict[str, int]) -> list[tuple[str, Any, dict
             {},
         ),
     ]
+
+
+def _prefix(name: str, binary: Found) -> tuple[str, ...]:
+    """Debian's Alertmanager reads its template below /usr/share only: unpacked elsewhere, it gets its own.
+
+    A private mount namespace shows the package's share folder in that place, to this process alone.
+    """
+    if name != "alertmanager" or binary.origin != "package":
+        return ()
+    share = binary.path.parents[1] / "share"
+    script = 'mount --bind "$0" /usr/share && exec "$@"'
+    return ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, str(share))
 
 
 def _assets(binary: Path) -> list[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from infra.errors import OperationFailed
 from infra.local.slots import Slot
 from infra.stack import environment
 from infra.stack.outputs import COLOURS, Colour
@@ -37,16 +37,16 @@ def register(stack: environment.Environment, colour: Colour, slots: list[Slot]) 
         client.deregister_targets(TargetGroupArn=arn, Targets=_targets(stale))
 
 
-def unhealthy(stack: environment.Environment, colour: Colour) -> list[str]:
-    """Targets of a colour that the load balancer does not use, with its reason."""
-    arn = stack.outputs.target_group_arns[colour]
-    found = stack.client("elbv2").describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
-    if not found:
-        raise OperationFailed(f"No targets are registered for {colour}.")
+def unhealthy(stack: environment.Environment, colours: Iterable[Colour]) -> list[str]:
+    """Targets that the load balancer does not use, with its reason."""
+    client = stack.client("elbv2")
     return [
         f"{one['Target']['Id']} {one['TargetHealth']['State']}"
-        for one in found
-        if one["TargetHealth"]["State"] != "healthy"
+        for colour in colours
+        for one in client.describe_target_health(TargetGroupArn=stack.outputs.target_group_arns[colour])[
+            "TargetHealthDescriptions"
+        ]
+        if one["TargetHealth"]["State"] not in ("healthy", "draining")
     ]
 
 

@@ -54,7 +54,9 @@ class Up:
         programs = system.programs(self.place, self.ports)
         await asyncio.to_thread(supervision.define, programs, self.place)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._metrics([one.name for one in programs if one.name not in system.REQUIRED]))
+            group.create_task(
+                self._metrics([one.name for one in programs if one.name not in system.REQUIRED])
+            )
             cloud = group.create_task(self._cloud())
             service = group.create_task(self._service())
         key, started = service.result()
@@ -128,15 +130,16 @@ class Up:
             for colour, weight in (await asyncio.to_thread(traffic.weights, stack)).items()
             if weight > 0
         ]
+
+        def targets() -> str:
+            return "; ".join(traffic.unhealthy(stack, active))
+
         with self.progress.step("Healthy through the load balancer"):
             for colour in active:
                 if colour not in started:
                     await self._colour(colour, self.version)
                 await asyncio.to_thread(traffic.register, stack, colour, slots.slots(colour, self.place))
-            for colour in active:
-                await _until(
-                    lambda colour=colour: "; ".join(traffic.unhealthy(stack, colour)), f"{colour} is unhealthy"
-                )
+            await _until(targets, "Targets are unhealthy")
             await self._healthy("api")
         versions = load(self.place).versions
         return {colour: versions[colour] for colour in COLOURS if colour in versions}
@@ -187,9 +190,7 @@ def _stack() -> Any:
     return environment.load("local")
 
 
-async def _until(
-    problem: Callable[[], str], what: str, hopeless: Callable[[], bool] = lambda: False
-) -> None:
+async def _until(problem: Callable[[], str], what: str, hopeless: Callable[[], bool] = lambda: False) -> None:
     """Poll until `problem` is empty. Raises `OperationFailed` when time, or hope for too long, is over."""
     loop = asyncio.get_running_loop()
     deadline, hope = loop.time() + READY_SECONDS, loop.time() + GIVE_UP_SECONDS
@@ -197,4 +198,3 @@ async def _until(
         if loop.time() > deadline or (loop.time() > hope and await asyncio.to_thread(hopeless)):
             raise OperationFailed(f"{what}: {trouble}")
         await asyncio.sleep(POLL_SECONDS)
-

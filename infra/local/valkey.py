@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 
 from infra.local import parts
+from infra.local.credentials import value
 from infra.local.layout import Layout, write
 from infra.local.programs import Program
-from infra.local.credentials import value
 
 
 def program(place: Layout) -> Program:
