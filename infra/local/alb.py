@@ -45,6 +45,7 @@ class Controller:
         self._settings = Settings(str(folder.absolute()), check_seconds)
         self._edge: Edge | None = None
         self._cleanup_due = False
+        self._refused = 0
         self._changed = threading.Event()
         self._reported: dict[str, Any] = {}
         self._reported_at = 0.0
@@ -73,8 +74,18 @@ class Controller:
             log("applied", listeners=[one.port for one in edge.listeners], weights=_weights(edge))
         elif self._cleanup_due:
             remove_leftovers(self._folder, found)
+            self._complain_of_refusals()
         self._cleanup_due = edge != self._edge
         self._edge = edge
+
+    def _complain_of_refusals(self) -> None:
+        try:
+            refused = self._admin.rejected()
+        except (OSError, ValueError):
+            return  # down; the next start of Envoy reads the files and ends when they are wrong
+        if refused > self._refused:
+            log("Envoy refused a configuration and goes on with the last one; its own log says why")
+        self._refused = refused
 
     def _await_clusters(self, edge: Edge) -> None:
         """Until Envoy has every target group that the routes will name; not longer than it could take."""

@@ -205,6 +205,7 @@ def _connection_manager(port: int, settings: Settings) -> dict[str, Any]:
             "config_source": file_source(settings, routes_file(port)),
         },
         "use_remote_address": True,
+        "skip_xff_append": True,  # the routes do it
         "generate_request_id": False,
         "server_header_transformation": "PASS_THROUGH",
         "stream_idle_timeout": "0s",  # each route has the load balancer's own

@@ -92,6 +92,11 @@ class Admin:
         """Hosts by cluster and address."""
         return parse_hosts(call(self._port, "GET", "/clusters?format=json", seconds=ADMIN_SECONDS))
 
+    def rejected(self) -> int:
+        """How many configuration updates Envoy has refused since it started (its log says why)."""
+        found = call(self._port, "GET", "/stats?filter=update_rejected$&format=json", seconds=ADMIN_SECONDS)
+        return sum(int(one.get("value", 0)) for one in found["stats"])
+
 
 def parse_hosts(body: dict[str, Any]) -> dict[str, dict[tuple[str, int], Host]]:
     """`/clusters?format=json` as `Host`s."""

@@ -61,7 +61,17 @@ def route_configuration(listener: Listener, edge: Edge) -> dict[str, Any]:
         "@type": f"{TYPE}.config.route.v3.RouteConfiguration",
         "name": route_name(listener.port),
         "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}],
-        "request_headers_to_add": [_header("x-forwarded-port", str(listener.port))],
+        "request_headers_to_add": [
+            _header("x-forwarded-port", str(listener.port)),
+            # By itself Envoy writes this machine's outer address in the place of a loopback client.
+            {
+                "header": {
+                    "key": "x-forwarded-for",
+                    "value": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%",
+                },
+                "append_action": "APPEND_IF_EXISTS_OR_ADD",
+            },
+        ],
         "request_headers_to_remove": ENVOY_HEADERS,
     }
 
@@ -126,7 +136,7 @@ def _target_cookie(seconds: int) -> dict[str, Any]:
         "@type": f"{base}.filters.http.stateful_session.v3.StatefulSessionPerRoute",
         "stateful_session": {
             "session_state": {
-                "name": "cookie",
+                "name": "envoy.http.stateful_session.cookie",
                 "typed_config": {
                     "@type": f"{base}.http.stateful_session.cookie.v3.CookieBasedSessionState",
                     "cookie": {"name": TARGET_COOKIE, "path": "/", "ttl": f"{seconds}s"},

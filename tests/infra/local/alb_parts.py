@@ -198,3 +198,13 @@ async def builds(port: int, requests: int = 40, **arguments: Any) -> Counter[str
             async with session.get(f"http://127.0.0.1:{port}/", **arguments) as answer:
                 found[answer.headers.get("build") if answer.status == 200 else str(answer.status)] += 1
     return found
+
+
+async def healthy(balancer: Balancer, colour: str, *targets: Target) -> None:
+    """Wait until the API calls all of `targets` healthy."""
+
+    def all_healthy() -> bool:
+        seen = balancer.health(colour)
+        return all(seen.get(target.host, ("", ""))[0] == "healthy" for target in targets)
+
+    await until(all_healthy, f"{colour} is healthy")

@@ -8,18 +8,10 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 import pytest
 
-from tests.infra.local.alb_parts import Balancer, Target, builds, until
+from tests.infra.local.alb_parts import Balancer, Target, builds, healthy, until
 
 pytestmark = pytest.mark.component
 Start = Callable[[str], Awaitable[Target]]
-
-
-async def healthy(balancer: Balancer, colour: str, *targets: Target) -> None:
-    def all_healthy() -> bool:
-        seen = balancer.health(colour)
-        return all(seen.get(target.host, ("", ""))[0] == "healthy" for target in targets)
-
-    await until(all_healthy, f"{colour} is healthy")
 
 
 async def test_changed_weights_move_traffic_without_a_failed_request_or_a_broken_stream(
