@@ -1,0 +1,154 @@
+"""What the models do, and what they cost."""
+
+from __future__ import annotations
+
+from dashboards.frame import Board, Row
+from dashboards.panels import Query, lines, number
+from dashboards.queries import quantile, rate, service, share, total
+
+
+def llm() -> Board:
+    """Cost, tokens, speed of tokens, errors, fallbacks, caches."""
+    return Board(
+        "superagent-llm",
+        "SuperAgent / LLM cost and tokens",
+        "What answers cost, how fast tokens come, where requests fall back to, and what caches save.",
+        (_cost(), _tokens(), _failures(), _caches()),
+    )
+
+
+def _cost() -> Row:
+    cost = service("provider_cost_usd_total")
+    answers = total(rate(service("provider_requests_total", 'status="ok"')))
+    return Row(
+        "Cost",
+        (
+            number(
+                "Cost per hour",
+                [Query(f"3600 * {total(rate(cost))}")],
+                "At the pace of this moment.",
+                unit="currencyUSD",
+                span=8,
+            ),
+            number(
+                "Cost per answer",
+                [Query(f"{total(rate(cost))} / {answers}")],
+                "Cost of one answer of a provider; cached answers cost nothing and are not among them.",
+                unit="currencyUSD",
+                span=8,
+            ),
+            number(
+                "Saved by caches per hour",
+                [Query(f"3600 * {total(rate(service('cache_saved_usd_total')))}")],
+                "What cached answers would have cost.",
+                unit="currencyUSD",
+                span=8,
+            ),
+            lines(
+                "Cost by model",
+                [Query(f"3600 * {total(rate(cost), 'provider', 'model')}", "{{provider}} {{model}}")],
+                "USD per hour.",
+                unit="currencyUSD",
+                stacked=True,
+                span=24,
+            ),
+        ),
+    )
+
+
+def _tokens() -> Row:
+    tokens = service("provider_tokens_total")
+    return Row(
+        "Tokens",
+        (
+            lines(
+                "Tokens by type",
+                [Query(total(rate(tokens), "type"), "{{type}}")],
+                "Tokens a second; cached ones are input tokens that the provider had already seen.",
+                unit="ops",
+                stacked=True,
+            ),
+            lines(
+                "Tokens by model",
+                [Query(total(rate(tokens), "model"), "{{model}}")],
+                "Tokens a second, all types.",
+                unit="ops",
+                stacked=True,
+            ),
+            lines(
+                "Time to first token (p95)",
+                [Query(quantile(0.95, "provider_ttft_seconds", "provider"), "{{provider}}")],
+                "What a person waits before anything moves.",
+                unit="s",
+                runbook="SuperAgentLatencyElevated",
+            ),
+            lines(
+                "Time per output token (p50)",
+                [Query(quantile(0.5, "provider_time_per_output_token_seconds", "provider"), "{{provider}}")],
+                "Pace of an answer once it has begun.",
+                unit="s",
+            ),
+        ),
+    )
+
+
+def _failures() -> Row:
+    failed = service("provider_requests_total", 'status!="ok"')
+    everything = service("provider_requests_total")
+    return Row(
+        "Failures",
+        (
+            lines(
+                "Provider errors",
+                [
+                    Query(
+                        f"({total(rate(failed), 'provider', 'status')} > 0)"
+                        f" or {total(rate(everything), 'provider')} * 0",
+                        "{{provider}} {{status}}",
+                    )
+                ],
+                "Calls a second that failed, by provider and class of error.",
+                unit="ops",
+                stacked=True,
+                runbook="SuperAgentProvidersUnavailable",
+            ),
+            lines(
+                "Fallbacks",
+                [
+                    Query(
+                        f"{total(rate(service('provider_fallbacks_total')), 'from', 'to')} or vector(0)",
+                        "{{from}} to {{to}}",
+                    )
+                ],
+                "Requests a second that moved on to another provider.",
+                unit="ops",
+                stacked=True,
+                runbook="SuperAgentProviderDown",
+            ),
+        ),
+    )
+
+
+def _caches() -> Row:
+    hits, misses = service("cache_hits_total"), service("cache_misses_total")
+    looked = f"({total(rate(hits), 'cache')} + {total(rate(misses), 'cache')})"
+    return Row(
+        "Caches and limits",
+        (
+            lines(
+                "Cache hit rate",
+                [Query(share(total(rate(hits), "cache"), looked), "{{cache}}")],
+                "Hits of look-ups.",
+                unit="percentunit",
+                top=1,
+                runbook="SuperAgentCacheHitRateLow",
+            ),
+            lines(
+                "Refused by limits",
+                [Query(total(rate(service("rate_limited_total")), "scope"), "{{scope}}")],
+                "Refused requests a second, by the limit that refused them.",
+                unit="reqps",
+                stacked=True,
+            ),
+        ),
+    )
