@@ -20,18 +20,21 @@ class LocalBuckets:
     def admit(self, buckets: tuple[Bucket, ...], costs: tuple[float, ...]) -> list[int]:
         """Judge and charge all or nothing; answers like the script: [verdict, ahead…, retry]."""
         now = time.monotonic() * 1e6
-        verdicts = []
+        verdicts, before = [], []
         for bucket, cost in zip(buckets, costs, strict=True):
             part = self._part(bucket)
             cost = min(cost, part.burst)  # what the whole fleet could take must not be refused for ever here
-            verdicts.append(judge(part, self._tat.get(bucket.key, now), now, cost))
+            tat = self._tat.get(bucket.key, now)
+            before.append(max(0, int(tat - now)))
+            verdicts.append(judge(part, tat, now, cost))
         refused = next((index for index, one in enumerate(verdicts, 1) if not one.allowed), 0)
-        if refused == 0:
+        if refused:
+            return [refused, *before, int(verdicts[refused - 1].retry_us)]
+        if verdicts:
             self._room(now)
             for bucket, verdict in zip(buckets, verdicts, strict=True):
                 self._tat[bucket.key] = now + verdict.ahead
-        retry = verdicts[refused - 1].retry_us if refused else 0
-        return [refused, *(int(one.ahead) for one in verdicts), int(retry)]
+        return [0, *(int(one.ahead) for one in verdicts), 0]
 
     def _part(self, bucket: Bucket) -> Bucket:
         if self._share == 1.0:

@@ -16,18 +16,15 @@ ADMIT: Final = """
 local n = tonumber(ARGV[1])
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local ahead = {}
+local ahead, uncharged = {}, {}
 local refused, retry = 0, 0
 for i = 1, n do
   local emission, tolerance, cost = tonumber(ARGV[i*3-1]), tonumber(ARGV[i*3]), tonumber(ARGV[i*3+1])
   local before = (tonumber(redis.call('GET', KEYS[i])) or now) - now
   if before < 0 then before = 0 end
   local wanted = before + emission * cost
-  ahead[i] = wanted
-  if wanted > tolerance + 1 then
-    ahead[i] = before
-    if refused == 0 then refused, retry = i, wanted - tolerance end
-  end
+  ahead[i], uncharged[i] = wanted, before
+  if wanted > tolerance + 1 and refused == 0 then refused, retry = i, wanted - tolerance end
 end
 local answer = {refused}
 if refused == 0 and #KEYS > n then
@@ -44,7 +41,7 @@ if refused == 0 and #KEYS > n then
   end
 end
 for i = 1, n do
-  answer[i+1] = math.floor(ahead[i])
+  answer[i+1] = math.floor(answer[1] == 0 and ahead[i] or uncharged[i])
   if answer[1] == 0 and ahead[i] > 0 then
     redis.call('SET', KEYS[i], string.format('%.0f', now + ahead[i]), 'PX', math.ceil(ahead[i] / 1000) + 1)
   end

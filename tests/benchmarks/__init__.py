@@ -1,0 +1,1 @@
+"""Measurements of the gateway beside its floor and its peers: `python -m tests.benchmarks`."""
