@@ -102,7 +102,8 @@ class ProvidersConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 SIMULATOR_ONLY = ProvidersConfig(
-    providers=(ProviderConfig(name="simulator", kind="simulator", models=("echo", "lorem", "tools")),)
+    providers=(ProviderConfig(name="simulator", kind="simulator", models=("echo", "lorem", "tools")),),
+    aliases={"simulator": ("simulator/echo",)},
 )
 
 
