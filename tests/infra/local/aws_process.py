@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,12 @@ from botocore.config import Config
 
 from tests.parts import REGION, free_port, wait_until
 
-ONE_TRY = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=30)
+ONE_TRY = Config(
+    retries={"mode": "standard", "total_max_attempts": 1},
+    connect_timeout=5,
+    read_timeout=30,
+    max_pool_connections=50,
+)
 
 
 class AwsProcess:
@@ -26,13 +33,15 @@ class AwsProcess:
         self.data = data
         self.port = free_port()
         self.log = data.parent / "aws.log"
+        self._session = boto3.Session(aws_access_key_id="local", aws_secret_access_key="local")
+        self._clients: dict[tuple[str, str], Any] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
+    def start(self, preexec_fn: Callable[[], None] | None = None) -> None:
         command = [sys.executable, "-m", "infra.local.aws", "--port", str(self.port)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -40,6 +49,7 @@ class AwsProcess:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "MOTO_ACM_VALIDATION_WAIT": "0"},
+                preexec_fn=preexec_fn,
             )
         wait_until(self.ready, "the AWS API answers", 30)
 
@@ -62,9 +72,22 @@ class AwsProcess:
         self.kill()
         self.start()
 
+    def empty(self) -> None:
+        """As new: running, with nothing in it."""
+        if self._process is None or self._process.poll() is not None:
+            shutil.rmtree(self.data, ignore_errors=True)
+            self.start()
+        assert self.post("/moto-api/reset", {}) == 200
+        self.log.write_text("")
+
     def client(self, service: str, region: str = REGION) -> Any:
-        make: Any = boto3.Session(aws_access_key_id="local", aws_secret_access_key="local").client
-        return make(service, region_name=region, endpoint_url=self.endpoint, config=ONE_TRY)
+        """A client that tries once; clients are made once per service and region, which takes a while."""
+        if (service, region) not in self._clients:
+            make: Any = self._session.client
+            self._clients[service, region] = make(
+                service, region_name=region, endpoint_url=self.endpoint, config=ONE_TRY
+            )
+        return self._clients[service, region]
 
     def get(self, path: str) -> Any:
         with urllib.request.urlopen(self.endpoint + path, timeout=40) as answer:

@@ -12,13 +12,19 @@ from tests.infra.local.aws_process import AwsProcess
 from tests.parts import free_port
 
 
-@pytest.fixture
-def aws_process(tmp_path: Path) -> Iterator[AwsProcess]:
-    """A running local AWS API with an empty state of its own."""
-    process = AwsProcess(tmp_path / "aws")
-    process.start()
+@pytest.fixture(scope="session")
+def shared_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsProcess]:
+    """One local AWS API for many tests; starting one takes a second or two."""
+    process = AwsProcess(tmp_path_factory.mktemp("aws") / "data")
     yield process
     process.kill()
+
+
+@pytest.fixture
+def aws_process(shared_aws: AwsProcess) -> AwsProcess:
+    """A running local AWS API with an empty state; the test may kill it and break its folder."""
+    shared_aws.empty()
+    return shared_aws
 
 
 @pytest.fixture
