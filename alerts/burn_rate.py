@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from alerts.model import Alert, Recording
+from alerts.model import USERS, Alert, Recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Objective:
     target: str
     """Share of good requests as a decimal, `0.999`; text, because the rule file shows it."""
     bad_ratio: str
-    """Share of bad requests per environment over `{window}`."""
+    """Share of bad requests per environment over `{window}`, of what `{users}` matches."""
     meaning: str
     """What a bad request is, as a phrase for the description."""
 
@@ -47,8 +47,8 @@ OBJECTIVES: Final = (
         "environment:superagent_http_errors",
         "0.999",
         """
-        sum by (environment) (rate(superagent_http_requests_total{{status=~"5.."}}[{window}]))
-        / sum by (environment) (rate(superagent_http_requests_total[{window}]))
+        sum by (environment) (rate(superagent_http_requests_total{{{users},status=~"5.."}}[{window}]))
+        / sum by (environment) (rate(superagent_http_requests_total{{{users}}}[{window}]))
         """,
         "answered with a 5xx status",
     ),
@@ -58,8 +58,9 @@ OBJECTIVES: Final = (
         "0.95",
         """
         1 - (
-        sum by (environment) (rate(superagent_http_request_duration_seconds_bucket{{le="10.0"}}[{window}]))
-        / sum by (environment) (rate(superagent_http_request_duration_seconds_count[{window}]))
+        sum by (environment)
+        (rate(superagent_http_request_duration_seconds_bucket{{{users},le="10.0"}}[{window}]))
+        / sum by (environment) (rate(superagent_http_request_duration_seconds_count{{{users}}}[{window}]))
         )
         """,
         "slower than 10 s",
@@ -82,7 +83,9 @@ def windows() -> list[str]:
 def recordings() -> list[Recording]:
     """The bad ratio of every objective over every window."""
     return [
-        Recording(f"{objective.record}:ratio_rate{window}", objective.bad_ratio.format(window=window))
+        Recording(
+            f"{objective.record}:ratio_rate{window}", objective.bad_ratio.format(window=window, users=USERS)
+        )
         for objective in OBJECTIVES
         for window in windows()
     ]

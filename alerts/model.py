@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from alerts import links
+
+USERS: Final = 'path!~"/health/.*"'
+"""Requests of people: a load balancer that asks for health many times a second proves nothing about them."""
 
 Severity = Literal["critical", "high", "warning", "info", "none"]
 """critical pages at any hour; high waits for office hours; warning is a ticket; info is a note in the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alerts.model import USERS
 from dashboards.frame import Board, Row
 from dashboards.panels import (
     AMBER,
@@ -82,7 +83,7 @@ def _performance() -> Row:
         (
             lines(
                 "Latency",
-                [Query(quantile(q, duration), f"p{q * 100:.0f}") for q in (0.5, 0.95, 0.99)],
+                [Query(quantile(q, duration, only=(USERS,)), f"p{q * 100:.0f}") for q in (0.5, 0.95, 0.99)],
                 "Request received to last byte sent; streams count whole.",
                 unit="s",
                 steps=[(5, AMBER), (10, RED)],
@@ -90,7 +91,7 @@ def _performance() -> Row:
             ),
             density(
                 "Duration",
-                total(f"increase({service(f'{duration}_bucket')}[$__rate_interval])", "le"),
+                total(f"increase({service(f'{duration}_bucket', USERS)}[$__rate_interval])", "le"),
                 "How many requests took how long: two humps are two kinds of request.",
             ),
             lines(

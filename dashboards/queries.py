@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from alerts.model import USERS
+
 ENVIRONMENT: Final = 'environment="$environment"'
 SERVICE: Final = f'{ENVIRONMENT},colour=~"$colour"'
 """What the service exports carries its colour from the scrape (docs/architecture.md)."""
@@ -36,9 +38,9 @@ def share(part: str, whole: str) -> str:
     return f"({part} or {whole} * 0) / {whole}"
 
 
-def quantile(q: float, metric: str, *by: str) -> str:
+def quantile(q: float, metric: str, *by: str, only: tuple[str, ...] = ()) -> str:
     """A quantile of one of the service's histograms."""
-    buckets = total(rate(service(f"{metric}_bucket")), "le", *by)
+    buckets = total(rate(service(f"{metric}_bucket", *only)), "le", *by)
     return f"histogram_quantile({q:g}, {buckets})"
 
 
@@ -47,9 +49,8 @@ def mean(metric: str, *by: str) -> str:
     return f"{total(rate(service(f'{metric}_sum')), *by)} / {total(rate(service(f'{metric}_count')), *by)}"
 
 
-ERRORS: Final = 'status=~"5.."'
-REQUESTS: Final = service("http_requests_total")
-FAILED: Final = service("http_requests_total", ERRORS)
+REQUESTS: Final = service("http_requests_total", USERS)
+FAILED: Final = service("http_requests_total", USERS, 'status=~"5.."')
 
 
 def error_ratio(*by: str) -> str:

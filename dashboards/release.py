@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alerts.model import USERS
 from dashboards.frame import Board, Row
 from dashboards.panels import AMBER, BLUE, RED, Query, lines, number
 from dashboards.queries import REQUESTS, error_ratio, quantile, rate, service, share, tool, total
@@ -83,7 +84,7 @@ def _comparison() -> Row:
             ),
             lines(
                 "Latency by colour (p95)",
-                [Query(quantile(0.95, duration, "colour"), "{{colour}}")],
+                [Query(quantile(0.95, duration, "colour", only=(USERS,)), "{{colour}}")],
                 "Request received to last byte sent.",
                 unit="s",
                 span=8,

@@ -1,16 +1,28 @@
-"""Prometheus' tools for tests: found on PATH or unpacked by the local system; else the test is skipped."""
+"""Prometheus' programs for tests: the ones of the local system; where they cannot be had, tests skip."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
+from typing import Final
 
 import pytest
 
+from infra.local import packages, parts
+
+# program -> the part whose package has it
+PARTS: Final = {
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
+    "prometheus-alertmanager": "alertmanager",
+    "amtool": "alertmanager",
+}
+
 
 def tool(name: str) -> Path:
-    """Path of `promtool`, `amtool`, `prometheus`, …; skips the test with the reason when there is none."""
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not here: install the distribution's Prometheus packages to run this")
-    return Path(found)
+    """Path of a program of the monitoring; skips the test with the reason when it cannot be had."""
+    packages.fetch_once()
+    found = parts.find(PARTS[name])
+    path = found.path.with_name(name) if found else None
+    if path is None or not path.exists():
+        pytest.skip(f"{name} is not here: `python -m infra.local.packages` says why")
+    return path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from alerts.model import Recording
+from alerts.model import USERS, Recording
 
 
 def _quantile(q: str) -> Recording:
@@ -12,7 +12,7 @@ def _quantile(q: str) -> Recording:
         f"environment:superagent_http_request_duration_seconds:p{q}_5m",
         f"""
         histogram_quantile(0.{q},
-        sum by (environment, le) (rate(superagent_http_request_duration_seconds_bucket[5m])))
+        sum by (environment, le) (rate(superagent_http_request_duration_seconds_bucket{{{USERS}}}[5m])))
         """,
     )
 
@@ -20,7 +20,7 @@ def _quantile(q: str) -> Recording:
 RECORDINGS: Final = (
     Recording(
         "environment:superagent_http_requests:rate5m",
-        "sum by (environment) (rate(superagent_http_requests_total[5m]))",
+        f"sum by (environment) (rate(superagent_http_requests_total{{{USERS}}}[5m]))",
     ),
     _quantile("50"),
     _quantile("95"),

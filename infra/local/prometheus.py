@@ -2,67 +2,34 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from infra.home import CHECKOUT
-from infra.local import parts
+from infra.local import parts, scrape
 from infra.local.layout import Layout, write
 from infra.local.parts import Found
 from infra.local.programs import Program
 
-RULES: Final = CHECKOUT / "alerts" / "rules"
-ALERTMANAGER: Final = CHECKOUT / "alerts" / "alertmanager" / "alertmanager.yml"
-SCRAPE_SECONDS: Final = 5
 EXPORTERS: Final = ("node_exporter", "postgres_exporter", "redis_exporter", "blackbox_exporter")
 
 
 def configure(place: Layout, ports: dict[str, int]) -> None:
-    """Write `conf/prometheus.yml` and, when no alert routing is in the checkout, one that tells nobody."""
+    """Write the configuration of Prometheus and Alertmanager.
+
+    `SUPERAGENT_ALERT_WEBHOOK` names a URL that hears every alert; without it they are only shown.
+    """
     for folder in ("prometheus", "alertmanager"):
         (place.data / folder).mkdir(exist_ok=True)
-    write(place.conf / "prometheus.yml", yaml.safe_dump(scrape_configuration(place, ports), sort_keys=False))
-    quiet = {"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}
-    write(place.conf / "alertmanager.yml", yaml.safe_dump(quiet, sort_keys=False))
-
-
-def scrape_configuration(place: Layout, ports: dict[str, int]) -> dict[str, Any]:
-    """Prometheus' configuration: the service's slots by file discovery, every part by its port."""
-
-    def job(name: str, port: str, **more: Any) -> dict[str, Any]:
-        labels = {"environment": "local"}
-        targets = [{"targets": [f"127.0.0.1:{ports[port]}"], "labels": labels}]
-        return {"job_name": name, "static_configs": targets, **more}
-
-    probe = job("blackbox", "api")
-    probe["static_configs"][0]["targets"] = [f"http://127.0.0.1:{ports['api']}/health/ready"]
-    probe |= {
-        "metrics_path": "/probe",
-        "params": {"module": ["http_2xx"]},
-        "relabel_configs": [
-            {"source_labels": ["__address__"], "target_label": "__param_target"},
-            {"source_labels": ["__param_target"], "target_label": "instance"},
-            {"target_label": "__address__", "replacement": f"127.0.0.1:{ports['blackbox_exporter']}"},
-        ],
+    webhook = os.environ.get("SUPERAGENT_ALERT_WEBHOOK")
+    documents = {
+        "prometheus.yml": scrape.prometheus(ports, place.targets),
+        "alertmanager.yml": scrape.alertmanager(webhook),
     }
-    alertmanagers = [{"static_configs": [{"targets": [f"127.0.0.1:{ports['alertmanager']}"]}]}]
-    return {
-        "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "evaluation_interval": f"{SCRAPE_SECONDS}s"},
-        "rule_files": [str(RULES / "*.yml")],
-        "alerting": {"alertmanagers": alertmanagers},
-        "scrape_configs": [
-            {"job_name": "superagent", "file_sd_configs": [{"files": [str(place.targets / "*.json")]}]},
-            job("envoy", "envoy", metrics_path="/stats/prometheus"),
-            job("prometheus", "prometheus"),
-            job("alertmanager", "alertmanager"),
-            job("node", "node_exporter"),
-            job("postgres", "postgres_exporter"),
-            job("redis", "redis_exporter"),
-            probe,
-        ],
-    }
+    for name, document in documents.items():
+        write(place.conf / name, yaml.safe_dump(document, sort_keys=False))
 
 
 def programs(place: Layout, ports: dict[str, int]) -> list[Program]:
@@ -80,7 +47,6 @@ def _commands(place: Layout, ports: dict[str, int]) -> list[tuple[str, Any, dict
     def listen(name: str, option: str = "--web.listen-address") -> str:
         return f"{option}=127.0.0.1:{ports[name]}"
 
-    routing = ALERTMANAGER if ALERTMANAGER.exists() else place.conf / "alertmanager.yml"
     exporter_secret = str(place.secret("redis_exporter.json"))
     return [
         (
@@ -97,7 +63,7 @@ def _commands(place: Layout, ports: dict[str, int]) -> list[tuple[str, Any, dict
         (
             "alertmanager",
             lambda _: [
-                f"--config.file={routing}",
+                f"--config.file={place.conf / 'alertmanager.yml'}",
                 f"--storage.path={place.data / 'alertmanager'}",
                 "--cluster.listen-address=",
                 listen("alertmanager"),
