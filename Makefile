@@ -1,24 +1,31 @@
 # Every target is a thin call of the tool; `superagent --help` says more.
 PY := .venv/bin/python
+PIP := $(PY) -m pip install -q --disable-pip-version-check
 ARGS ?=
 
 .PHONY: up down test lint bench soak
 
-.venv/.runtime: requirements.txt service/requirements.txt constraints.txt pyproject.toml
-	test -x $(PY) || python3 -m venv .venv
-	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -r requirements.txt
-	$(PY) -m pip install -q --disable-pip-version-check --no-deps -e .
-	touch $@
+.venv/.runtime: requirements.txt service/requirements.txt constraints.txt infra/local/parts.txt pyproject.toml
+	@test -x $(PY) || { echo "Creating .venv"; python3 -m venv .venv; }
+	@echo "Installing requirements (once; a few minutes at most)"
+	@$(PIP) --require-hashes --no-deps -r infra/local/parts.txt || { $(OFFLINE); }
+	@$(PIP) -c constraints.txt -r requirements.txt || { $(OFFLINE); }
+	@$(PIP) --no-deps -e .
+	@touch $@
 
 .venv/.dev: .venv/.runtime requirements-dev.txt
-	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -r requirements-dev.txt
-	touch $@
+	@$(PIP) -c constraints.txt -r requirements-dev.txt || { $(OFFLINE); }
+	@touch $@
+
+OFFLINE := echo "Installing failed: the package index cannot be reached or lacks a pinned version; check the \
+network or pip's index settings, then run make again." >&2; exit 2
 
 up: .venv/.runtime
-	.venv/bin/superagent up $(ARGS)
+	@.venv/bin/superagent up $(ARGS)
 
 down:
-	@test -x .venv/bin/superagent && .venv/bin/superagent down $(if $(PURGE),--purge) $(ARGS) || true
+	@if test -x .venv/bin/superagent; then .venv/bin/superagent down $(if $(PURGE),--purge) $(ARGS); \
+	else echo "Nothing was running: there is no .venv yet."; fi
 
 test: .venv/.dev
 	$(PY) -m pytest -m "not soak" $(ARGS)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
-from rich.table import Table
+from rich.markup import escape
 
 from infra.console import err, out, print_json
 from infra.errors import UserError
 from infra.local.layout import layout
+
+if TYPE_CHECKING:
+    from infra.local.status import PartStatus
 
 PORT = click.IntRange(1, 65535)
 
@@ -66,7 +70,7 @@ def down(purge: bool) -> None:
     if not did:
         err.print("Nothing was running.")
     elif purge and cache_folder().exists():
-        err.print(f"Downloaded packages stay in {cache_folder()}, shared by your checkouts.")
+        err.print(f"Downloaded packages stay in {cache_folder()}, shared by your checkouts.", soft_wrap=True)
 
 
 @click.command()
@@ -84,11 +88,7 @@ def status(as_json: bool) -> None:
     if as_json:
         print_json([asdict(one) for one in found])
     else:
-        table = Table("part", "state", "pid", "port", "version", "health", box=None)
-        for one in found:
-            mark = "[green]healthy[/green]" if one.healthy else f"[red]{one.problem}[/red]"
-            table.add_row(one.part, one.state, _text(one.pid), _text(one.port), one.version, mark)
-        out.print(table)
+        out.print(_table(found), soft_wrap=True)
     if not all(one.healthy for one in found if one.needed):
         sys.exit(1)
 
@@ -120,6 +120,22 @@ def logs(part: str | None, follow: bool, lines: int) -> None:
             click.echo(line)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _table(found: list[PartStatus]) -> str:
+    """Aligned columns, one line a part however narrow the terminal is."""
+    rows = [("PART", "STATE", "PID", "PORT", "VERSION", "HEALTH")]
+    rows += [
+        (one.part, one.state, _text(one.pid), _text(one.port), one.version, one.problem or "healthy")
+        for one in found
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    lines = []
+    for row in rows:
+        colour = "green" if row[-1] == "healthy" else "bold" if row is rows[0] else "red"
+        cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
+        lines.append(escape("  ".join(cells)) + f"  [{colour}]{escape(row[-1])}[/{colour}]")
+    return "\n".join(lines)
 
 
 def _text(number: int | None) -> str:

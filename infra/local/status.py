@@ -55,12 +55,10 @@ def _one(
     running = process is not None and process.state in supervision.ALIVE
     if process is None:
         problem = "the supervisor does not run it"
-    elif process.state != "RUNNING" and name not in health.ASKABLE:
-        problem = f"its process is {process.state}"
-    else:
+    elif name in health.ASKABLE and process.state in ("RUNNING", "STARTING"):
         problem = health.problem(name, place, ports)
-        if process.state != "RUNNING":
-            problem = f"its process is {process.state}" + (f": {problem}" if problem else "")
+    else:
+        problem = "" if process.state == "RUNNING" else f"its process is {process.state}"
     return PartStatus(
         part=name,
         state=process.state if process else "DOWN",

@@ -11,7 +11,7 @@ from infra.console import out
 from infra.local import parts, slots
 from infra.local.up import Result
 
-HELLO = {"model": "simulator", "messages": [{"role": "user", "content": "Hello"}]}
+HELLO = {"model": "echo", "messages": [{"role": "user", "content": "Hello"}]}
 
 
 def as_json(result: Result) -> dict[str, Any]:
