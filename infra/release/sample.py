@@ -19,8 +19,8 @@ IN_FLIGHT: Final = "superagent_http_requests_in_flight"
 
 API_PATHS: Final = r"/v1/.*|/chat.*"
 """Route templates that count as traffic; health checks do not."""
-PROBE_PATH: Final = "/v1/models"
-"""What the release probes; it counts for errors, not for latency, where it would flatter the new colour."""
+CHEAP_PATH: Final = "/v1/models"
+"""Too cheap to tell anything about latency: it counts for errors alone."""
 BROKEN_CALLS: Final = "stream_.*|interrupted|incomplete"
 """`status` of provider calls whose stream broke after it began."""
 

@@ -36,6 +36,8 @@ class Scenario:
     body: Any = None
     anonymous: bool = False
     """Send no API key."""
+    probe: bool = False
+    """Repeat this one while a step is watched."""
     status: int = 200
     within: float = 10.0
     """Seconds to the last byte."""
@@ -166,6 +168,7 @@ _KINDS: Final[dict[str, Any]] = {
     "path": str,
     "method": str,
     "anonymous": bool,
+    "probe": bool,
     "status": int,
     "within": (int, float),
     "first_byte_within": (int, float),

@@ -130,7 +130,7 @@ def _as_sample(increase: Mapping[tuple[str, float], float], seconds: float, inst
 
 def _is_traffic(labels: Mapping[str, str]) -> bool:
     path = labels.get("path", "")
-    return path != sample.PROBE_PATH and _API.fullmatch(path) is not None
+    return path != sample.CHEAP_PATH and _API.fullmatch(path) is not None
 
 
 def _edge(labels: Mapping[str, str]) -> float:

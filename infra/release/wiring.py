@@ -9,8 +9,7 @@ from typing import Any
 
 from infra import console
 from infra.errors import UserError
-from infra.home import home
-from infra.release import fleets, scenario
+from infra.release import fleets, scenario, smoke_key
 from infra.release.analysis import ColourAnalysis
 from infra.release.announce import Announcements, GrafanaAnnotations
 from infra.release.clock import Clock, SystemClock
@@ -114,13 +113,13 @@ def _test_address(found: Environment, router: Router) -> Address:
 
 
 def _smoke_key(found: Environment) -> str:
-    path = (
-        home() / "secrets" / "admin_key" if found.endpoint is not None else fleets.smoke_settings().key_file
-    )
+    if found.endpoint is not None:
+        return smoke_key.local()
+    path = fleets.smoke_settings().key_file
     if path is None:
         raise UserError(
             "Smoke tests need an API key of this environment.",
-            "Put one with permission `use` in a file and name it in SUPERAGENT_SMOKE_KEY_FILE.",
+            "Put one with permission `chat` in a file and name it in SUPERAGENT_SMOKE_KEY_FILE.",
         )
     try:
         return path.read_text().strip()

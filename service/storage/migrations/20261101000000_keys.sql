@@ -1,4 +1,5 @@
 -- migrate:up
+-- superagent: expand
 create table api_keys (
     id           text primary key,
     name         text not null,

@@ -1,4 +1,5 @@
 -- migrate:up
+-- superagent: expand
 create table usage (
     request_id        text primary key,
     at                timestamptz not null,
