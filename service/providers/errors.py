@@ -15,6 +15,7 @@ ErrorKind = Literal[
     "context_too_long",
     "content_filtered",
     "bad_request",
+    "not_found",
     "timeout",
     "transport",
     "internal",
@@ -39,6 +40,8 @@ HANDLING: Final[dict[ErrorKind, Handling]] = {
     "context_too_long": Handling(400, retry=False, failover=True, breaks=False),
     "content_filtered": Handling(400, retry=False, failover=False, breaks=False),
     "bad_request": Handling(400, retry=False, failover=False, breaks=False),
+    # The provider has no such model: our configuration is wrong there, another may have it.
+    "not_found": Handling(404, retry=False, failover=True, breaks=False),
     "timeout": Handling(504, retry=True, failover=True, breaks=True),
     "transport": Handling(502, retry=True, failover=True, breaks=True),
     "internal": Handling(502, retry=True, failover=True, breaks=True),
@@ -92,11 +95,7 @@ class UnknownModel(ProviderError):
 
     def __init__(self, model: str) -> None:
         self.model = model
-        super().__init__("bad_request", f"The model '{model[:100]}' does not exist here.", param="model")
-
-    @property
-    def http_status(self) -> int:
-        return 404
+        super().__init__("not_found", f"The model '{model[:100]}' does not exist here.", param="model")
 
 
 class ProvidersUnavailable(ProviderError):

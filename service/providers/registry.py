@@ -17,4 +17,8 @@ def build(config: ProviderConfig) -> Provider:
             config.options,
             config.timeouts,
         )
+    if config.kind == "openai":
+        from service.providers.openai_compatible import OpenAICompatible
+
+        return OpenAICompatible(config)
     raise ConfigError(f"providers.{config.name}.kind: {config.kind!r} is not available in this version.")

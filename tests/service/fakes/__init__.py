@@ -1,0 +1,1 @@
+"""Upstreams for tests: servers that refuse what the real API would refuse, on free loopback ports."""
