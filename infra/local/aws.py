@@ -46,13 +46,14 @@ def main(host: str, port: int, data: Path, allow_faults: bool) -> None:
     aws_moto.configure(port)
     from werkzeug.serving import make_server
 
-    from infra.local import aws_blobs, aws_health
+    from infra.local import aws_blobs, aws_health, aws_listeners
     from infra.local.aws_app import AwsApp
     from infra.local.aws_faults import Faults
     from infra.local.aws_server import QuietHandler
     from infra.local.aws_state import Store
 
     aws_blobs.install()
+    aws_listeners.install()
     board = aws_health.HealthBoard()
     aws_health.install(board)
     store = Store(data.absolute())

@@ -100,11 +100,11 @@ class AwsApp:
         count = backend_count()
         if call.reads and count == self._backends:
             return answer
-        self._backends = count
         try:
-            self._store.save(call.service)
-        except OSError as failed:
+            self._store.save(call.service if count == self._backends else "")
+        except Exception as failed:
             self._give_up(failed)
+        self._backends = count
         if call.service in NETWORK_SERVICES:
             self.changes.bump()
         return answer
@@ -125,11 +125,11 @@ class AwsApp:
             getattr(produced, "close", lambda: None)()
         return started[0], started[1], chunks
 
-    def _give_up(self, failed: OSError) -> None:
+    def _give_up(self, failed: Exception) -> None:
         """Memory is ahead of the disk: end, so that the next start reads the last durable state."""
         log(
             "cannot write the state; ending without an answer",
-            error=str(failed),
+            error=repr(failed)[:300],
             folder=str(self._store.data),
         )
         os._exit(1)

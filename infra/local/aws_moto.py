@@ -29,7 +29,7 @@ def replace(owner: Any, name: str, value: Any) -> None:
 
 
 def _read_botocore_models_fast() -> None:
-    """botocore's service models are megabytes of JSON; parsing them is most of the start."""
+    """Service models are megabytes of JSON, read for every session; parsing them is most of the start."""
     import botocore.loaders
     import orjson
 
@@ -38,7 +38,19 @@ def _read_botocore_models_fast() -> None:
         def loads(payload: str, object_pairs_hook: Any = None) -> Any:
             return orjson.loads(payload)
 
+    read = botocore.loaders.JSONFileLoader.load_file
+    known: dict[str, Any] = {}
+
+    def read_once(loader: Any, path: str) -> Any:
+        if path not in known:
+            found = read(loader, path)
+            if found is None:  # asked for without its ending; the next name may exist
+                return None
+            known[path] = found
+        return known[path]
+
     replace(botocore.loaders, "json", Json)
+    replace(botocore.loaders.JSONFileLoader, "load_file", read_once)
 
 
 class BackendKey(NamedTuple):

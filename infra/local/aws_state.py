@@ -31,8 +31,16 @@ ALONE: Final = frozenset({
     "cloudwatch", "dynamodb", "ecr", "kms", "logs", "route53", "s3", "secretsmanager", "sns", "sqs", "ssm",
     "wafv2",
 })  # fmt: skip
-ISOLATED: Final = ALONE - {"s3", "sns", "cloudwatch"}
-"""Services whose calls change nothing outside themselves (read in moto 5.2.5)."""
+CHANGES: Final[dict[str, frozenset[str]]] = {
+    **{name: frozenset({name}) for name in ALONE - {"s3", "sns", "cloudwatch"}},
+    **{
+        name: frozenset({CORE})
+        for name in ("ec2", "elasticloadbalancing", "autoscaling", "iam", "acm", "sts")
+    },
+    "sns": frozenset({"sns", "sqs"}),
+    "s3": frozenset({"s3", "sns", "sqs"}),
+}
+"""Which groups a call to a service (by signing name) can change, read in moto 5.2.5; others: all."""
 RELAYS: Final = frozenset({"awslambda", "cloudformation", "events", "firehose", "kinesis", "stepfunctions"})
 """Once one of these is in use, any call may change anything."""
 NEVER: Final = frozenset({"moto_api", "instance_metadata"})
@@ -76,14 +84,17 @@ class Store:
         return sorted({key.service for key in backends()})
 
     def save(self, service: str) -> None:
-        """Write what a call to `service` may have changed; returns when it is durable. Raises `OSError`."""
+        """Write what a call to `service` may have changed ("": anything); returns when it is durable.
+
+        Raises `OSError`; then memory is ahead of the disk.
+        """
         live = {key: one for key, one in backends().items() if key.service not in NEVER}
         groups: dict[str, list[BackendKey]] = defaultdict(list)
         for key in live:
             groups[group_of(key.service)].append(key)
-        alone = service in ISOLATED and not any(key.service in RELAYS for key in live)
-        for group in [service] if alone else sorted(groups):
-            if group in groups:
+        relayed = any(key.service in RELAYS for key in live)
+        for group in sorted(groups):
+            if relayed or group in CHANGES.get(service, groups):
                 self._save_group(group, groups[group], live)
         self.blobs.drop_retired()
 

@@ -267,3 +267,33 @@ def test_a_write_interrupted_by_kill_9_is_there_or_not_but_never_half(aws_proces
     stored = sorted(one["pk"]["S"] for one in items)
     assert stored == [f"{number:05}" for number in range(len(stored))]
     assert answered <= len(stored) <= answered + 1
+
+
+def test_a_listener_cannot_be_pointed_at_what_does_not_exist(aws_process: AwsProcess) -> None:
+    arn = group(aws_process)
+    attach(aws_process, arn, weight=1)
+    elbv2 = aws_process.client("elbv2")
+    lb = elbv2.describe_load_balancers()["LoadBalancers"][0]["LoadBalancerArn"]
+    listener = elbv2.describe_listeners(LoadBalancerArn=lb)["Listeners"][0]
+    for wrong, weight in ((arn + "0", 1), (arn, 1000), (arn, -1)):
+        forward = {"TargetGroups": [{"TargetGroupArn": wrong, "Weight": weight}]}
+        with pytest.raises(ClientError) as refused:
+            elbv2.modify_listener(
+                ListenerArn=listener["ListenerArn"],
+                DefaultActions=[{"Type": "forward", "ForwardConfig": forward}],
+            )
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    assert elbv2.describe_listeners(LoadBalancerArn=lb)["Listeners"][0] == listener
+
+
+def test_a_target_group_that_a_change_attaches_is_listed_with_the_load_balancer(
+    aws_process: AwsProcess,
+) -> None:
+    blue, green = group(aws_process), group(aws_process, "green")
+    attach(aws_process, blue, weight=1)
+    elbv2 = aws_process.client("elbv2")
+    lb = elbv2.describe_load_balancers()["LoadBalancers"][0]["LoadBalancerArn"]
+    listener = elbv2.describe_listeners(LoadBalancerArn=lb)["Listeners"][0]["ListenerArn"]
+    elbv2.modify_listener(ListenerArn=listener, DefaultActions=[{"Type": "forward", "TargetGroupArn": green}])
+    listed = elbv2.describe_target_groups(LoadBalancerArn=lb)["TargetGroups"]
+    assert green in [one["TargetGroupArn"] for one in listed]
