@@ -7,6 +7,7 @@ the sockets close and what is open may finish within the limit. A second signal 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -71,6 +72,10 @@ async def _serve(service: Service, api: socket.socket, metrics: socket.socket) -
     install(service.log)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     await service.start()
+    # What start made lives for ever: the collector need not look at it again, and requests make few cycles.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
     server = _Server(
         _config(

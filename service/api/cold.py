@@ -33,9 +33,7 @@ class Cold:
                 exchange.status = message["status"]
                 message["headers"] = [
                     *message.get("headers", []),
-                    (b"x-request-id", exchange.request_id.encode()),
-                    *exchange.common,
-                    *exchange.response_headers,
+                    *exchange.own_headers(),
                 ]
             await exchange.send(message)
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from service.api.errors import ApiError
-from service.api.exchange import CLIENT_CLOSED, Exchange, Headers
+from service.api.exchange import CLIENT_CLOSED, Common, Exchange, Headers
 from service.auth.authenticator import NotAuthenticated
 from service.providers.errors import ProviderError
 from service.storage.database import StoreUnavailable
@@ -44,10 +44,10 @@ class Edge:
         self._cold = cold
         self._metrics = metrics
         self._log = log
-        self._common: Headers = [(b"build", version.encode()), *SECURITY_HEADERS]
-        self._in_flight = metrics.http_in_flight
+        self._common = Common([(b"build", version.encode()), *SECURITY_HEADERS])
         self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
         self._open: set[Exchange] = set()
+        metrics.http_in_flight.labels().set_function(lambda: float(len(self._open)))
         self._sweeper: asyncio.Task[None] | None = None
 
     @property
@@ -56,7 +56,7 @@ class Edge:
 
     def drain(self) -> None:
         """From now on every answer asks the client (or balancer) to use another connection."""
-        self._common = [*self._common, (b"connection", b"close")]
+        self._common = Common(self._common.headers, closing=True)
 
     def start(self) -> None:
         self._sweeper = asyncio.create_task(self._sweep(), name="sweeper")
@@ -72,7 +72,6 @@ class Edge:
             return
         exchange = Exchange(scope, receive, send, self._common, self._describe)
         self._open.add(exchange)
-        self._in_flight.inc()
         exchange.task = asyncio.current_task()
         try:
             route = self._hot.get(exchange.path)
@@ -87,7 +86,6 @@ class Edge:
             await self._failed(exchange, error)
         finally:
             self._open.discard(exchange)
-            self._in_flight.dec()
             self._account(exchange)
 
     async def _cancelled(self, exchange: Exchange) -> None:

@@ -15,6 +15,7 @@ from service.auth.permissions import Principal
 
 Headers = list[tuple[bytes, bytes]]
 
+CLOSE: Final = (b"connection", b"close")
 JSON: Final = (b"content-type", b"application/json")
 EVENTS: Final = (b"content-type", b"text/event-stream; charset=utf-8")
 CLIENT_CLOSED: Final = 499
@@ -22,6 +23,17 @@ CLIENT_CLOSED: Final = 499
 # Ids are unique for ever without asking anybody: 64 random bits a process, and a counter.
 _BOOT: Final = os.urandom(8).hex()
 _COUNTER: Final = itertools.count(1)
+
+
+class Common:
+    """Headers of every answer, rendered once; `closing` asks clients to use another connection."""
+
+    __slots__ = ("closing", "headers", "lines")
+
+    def __init__(self, headers: Headers, *, closing: bool = False) -> None:
+        self.closing = closing
+        self.headers = [*headers, CLOSE] if closing else headers
+        self.lines = b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
 class Exchange:
@@ -38,7 +50,7 @@ class Exchange:
         scope: Any,
         receive: Any,
         send: Any,
-        common: Headers,
+        common: Common,
         describe: Callable[[Exception, Exchange], ApiError],
     ) -> None:
         self.describe = describe
@@ -111,20 +123,39 @@ class Exchange:
     async def respond(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a whole answer with the headers that every answer has."""
         self.status = status
+        connection = self.scope.get("superagent.connection")
+        if connection is None:
+            await self._respond_by_asgi(status, headers, body)
+            return
+        cycle = self.receive.__self__
+        if cycle.flow.write_paused and not cycle.disconnected:
+            await cycle.flow.drain()
+        lines = [
+            b"content-length: %d\r\nx-request-id: %b\r\n" % (len(body), self.request_id.encode()),
+            self.common.lines,
+        ]
+        for header in headers:
+            lines.append(b"%b: %b\r\n" % header)
+        for header in self.response_headers:
+            lines.append(b"%b: %b\r\n" % header)
+        if self.common.closing or CLOSE in headers:
+            cycle.keep_alive = False
+        connection.answer(cycle, status, lines, body)
+
+    async def _respond_by_asgi(self, status: int, headers: Headers, body: bytes) -> None:
+        """For servers other than ours (tests of the app alone)."""
         await self.send(
             {
                 "type": "http.response.start",
                 "status": status,
-                "headers": [
-                    *headers,
-                    (b"content-length", b"%d" % len(body)),
-                    (b"x-request-id", self.request_id.encode()),
-                    *self.common,
-                    *self.response_headers,
-                ],
+                "headers": [*headers, (b"content-length", b"%d" % len(body)), *self.own_headers()],
             }
         )
         await self.send({"type": "http.response.body", "body": body})
+
+    def own_headers(self) -> Headers:
+        """What every answer carries."""
+        return [(b"x-request-id", self.request_id.encode()), *self.common.headers, *self.response_headers]
 
     async def start_stream(self, headers: Headers) -> None:
         self.status = 200
@@ -137,9 +168,7 @@ class Exchange:
                     (b"cache-control", b"no-cache"),
                     (b"x-accel-buffering", b"no"),
                     *headers,
-                    (b"x-request-id", self.request_id.encode()),
-                    *self.common,
-                    *self.response_headers,
+                    *self.own_headers(),
                 ],
             }
         )
@@ -154,7 +183,7 @@ class Exchange:
         """Answer with the error; an oversized or unread body also ends the connection."""
         headers = [JSON, *errors.extra_headers(error)]
         if error.status in (408, 413):
-            headers.append((b"connection", b"close"))
+            headers.append(CLOSE)
         await self.respond(error.status, headers, errors.body(error, self.request_id))
 
 

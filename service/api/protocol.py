@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from service.api import errors
 from service.api.errors import ApiError
@@ -24,7 +24,7 @@ class ApiProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.on_disconnect: Callable[[], None] | None = None
         self._head_size = 0
-        self._in_head = False
+        self._in_head = self._may_be_big = False
         # A balancer may open connections ahead of use: until the first byte only the idle limit holds.
         self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(
             self.timeout_keep_alive, self._head_late
@@ -38,11 +38,13 @@ class ApiProtocol(HttpToolsProtocol):
             callback()
 
     def data_received(self, data: bytes) -> None:
+        self._may_be_big = len(data) > self.head_bytes
         if self._in_head:
             self._head_size += len(data)
             if self._head_size > self.head_bytes:
                 self._refuse(431, "The request's headers are too large.")
                 return
+            self._may_be_big = True
         super().data_received(data)
         if self._in_head and self._head_size == 0 and not self.transport.is_closing():
             # The head did not come in one piece: from here on it has a size and a deadline.
@@ -59,7 +61,7 @@ class ApiProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._stop_head_timer()
-        if sum([len(name) + len(value) for name, value in self.headers]) > self.head_bytes:
+        if self._may_be_big and sum([len(n) + len(v) for n, v in self.headers]) > self.head_bytes:
             self._head_size = self.head_bytes + 1
             raise ValueError("head too large")  # the parser stops and calls `send_400_response`
         super().on_headers_complete()
@@ -67,6 +69,25 @@ class ApiProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self.on_disconnect = None
         super().on_response_complete()
+
+    def answer(self, cycle: RequestResponseCycle, status: int, head: list[bytes], body: bytes) -> None:
+        """A whole answer in one write: what `cycle.send` does in two, without looking at each header again.
+
+        `head` holds complete header lines. The caller has waited for `cycle.flow` before.
+        """
+        if cycle.disconnected:
+            return
+        if not cycle.keep_alive:
+            head.append(b"connection: close\r\n")
+        lines = [b"%b: %b\r\n" % header for header in cycle.default_headers]
+        end = b"\r\n" if cycle.scope["method"] == "HEAD" else b"\r\n" + body
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        cycle.transport.write(b"".join([STATUS_LINE[status], *lines, *head, end]))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
 
     def send_400_response(self, msg: str) -> None:
         if self._head_size > self.head_bytes:

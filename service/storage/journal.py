@@ -14,9 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
-from service.storage.usage import Line, UsageRow, decoder, encoder
+from service.storage.usage import BOOKED, COLUMNS, OPENED, OUTCOME, UsageRow
 
 SEGMENT_BYTES: Final = 4 * 1024 * 1024
 KEPT_IN_MEMORY: Final = 10_000  # lines while the disk refuses them
@@ -72,12 +70,12 @@ class Journal:
 
     def stream_opened(self, row: UsageRow) -> None:
         self.streams[row.request_id] = self.segment
-        self._write(encoder.encode(Line(True, row)) + b"\n")
+        self._write(row.line(OPENED))
 
     def append(self, row: UsageRow) -> None:
         """Book a row; when this returns, it survives the process. Never raises."""
         self.pending += 1
-        self._write(encoder.encode(Line(False, row)) + b"\n")
+        self._write(row.line(BOOKED))
         if row.stream:
             self.streams.pop(row.request_id, None)
 
@@ -126,21 +124,22 @@ class Journal:
 
     def _settle(self, segments: list[int]) -> None:
         """Streams that a dead process left open become rows with the outcome `crashed`."""
-        left_open: dict[str, UsageRow] = {}
+        left_open: dict[bytes, list[bytes]] = {}
         for segment in segments:
-            for line in parse(self.path(segment).read_bytes()):
-                if line.open:
-                    left_open[line.row.request_id] = line.row
+            for fields in parse(self.path(segment).read_bytes()):
+                if fields[0] == OPENED:
+                    left_open[fields[1]] = fields
                 else:
-                    left_open.pop(line.row.request_id, None)
-        for row in left_open.values():
-            self.append(msgspec.structs.replace(row, outcome="crashed"))
+                    left_open.pop(fields[1], None)
+        for fields in left_open.values():
+            fields[0], fields[OUTCOME] = BOOKED, b"crashed"
+            self.pending += 1
+            self._write(b"\t".join(fields) + b"\n")
 
 
-def parse(data: bytes) -> Iterator[Line]:
-    """Whole lines only: a torn last line belongs to an answer that never ended. Broken lines are skipped."""
+def parse(data: bytes) -> Iterator[list[bytes]]:
+    """The fields of whole lines: a torn last line belongs to an answer that never ended."""
     for line in data.split(b"\n")[:-1]:
-        try:
-            yield decoder.decode(line)
-        except msgspec.MsgspecError:
-            continue
+        fields = line.split(b"\t")
+        if len(fields) == 1 + len(COLUMNS):
+            yield fields

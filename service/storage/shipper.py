@@ -8,27 +8,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 import msgspec
 from msgspec import Struct
 
 from service.storage.database import Database, StoreUnavailable
-from service.storage.journal import Journal, parse
-from service.storage.usage import COLUMNS, UsageRow
+from service.storage.journal import Journal
+from service.storage.usage import BOOKED, COLUMNS
 
 BATCH_BYTES: Final = 512 * 1024
 EVERY_SECONDS: Final = 0.25
 RETRY_SECONDS: Final = 1.0
 
-_INCOMING: Final = (
-    "create temp table if not exists usage_incoming (like usage including defaults) on commit delete rows"
-)
-_SETTLE: Final = """
+# The incoming table is of this release's own making: a schema that is ahead or behind does not matter to it.
+_INCOMING: Final = """
+create temp table if not exists usage_incoming (
+    kind text, request_id text, at double precision, key_id text, endpoint text, model text, provider text,
+    provider_model text, input_tokens bigint, output_tokens bigint, cached_tokens bigint,
+    cost_usd numeric(18, 9), latency_ms double precision, ttft_ms double precision, cache text, outcome text,
+    attempts integer, stream boolean
+) on commit delete rows
+"""
+_SETTLE: Final = f"""
 with fresh as (
-    insert into usage select * from usage_incoming on conflict (request_id) do nothing
+    insert into usage ({", ".join(COLUMNS)})
+    select {", ".join("to_timestamp(at)" if column == "at" else column for column in COLUMNS)}
+    from usage_incoming where kind = 'r'
+    on conflict (request_id) do nothing
     returning key_id, at, cost_usd
 )
 insert into key_usage (key_id, month, requests, cost_usd, last_used_at)
@@ -38,7 +48,7 @@ on conflict (key_id, month) do update set
     requests = key_usage.requests + excluded.requests,
     cost_usd = key_usage.cost_usd + excluded.cost_usd,
     last_used_at = greatest(key_usage.last_used_at, excluded.last_used_at)
-"""
+"""  # noqa: S608  # column names from this code
 
 
 class Position(Struct):
@@ -65,7 +75,7 @@ class Shipper:
 
     async def start(self) -> None:
         self._position = self._read_position()
-        self._journal.pending = sum(1 for _ in self._waiting())
+        self._journal.pending = self._waiting()
         self._on_pending(self._journal.pending)
         self._task = asyncio.create_task(self._run(), name="usage-shipper")
 
@@ -77,8 +87,8 @@ class Shipper:
                 await self._task
         with contextlib.suppress(TimeoutError, StoreUnavailable):
             async with asyncio.timeout(seconds):
-                while await self.ship():
-                    pass
+                while self._next()[0]:
+                    await self.ship()
         self._journal.sync()
 
     async def _run(self) -> None:
@@ -100,18 +110,18 @@ class Shipper:
             await asyncio.sleep(pause)
 
     async def ship(self) -> bool:
-        """One batch; False when nothing was left. Raises `StoreUnavailable`."""
+        """One batch; True when it was a full one and more may wait. Raises `StoreUnavailable`."""
         segment, offset, data = self._next()
         if segment == 0:
             return False
-        rows = [line.row for line in parse(data) if not line.open]
-        if rows:
-            await self._store(rows)
-            self._journal.pending = max(0, self._journal.pending - len(rows))
+        count = booked(data)
+        if count:
+            await self._store(data)
+            self._journal.pending = max(0, self._journal.pending - count)
         self._position = Position(segment, offset + len(data))
         self._write_position()
         self._prune()
-        return True
+        return segment < self._journal.segment or len(data) > BATCH_BYTES // 2
 
     def _next(self) -> tuple[int, int, bytes]:
         """The next unread whole lines: (segment, offset, data); segment 0 when there are none."""
@@ -127,40 +137,35 @@ class Shipper:
                 return segment, offset, data[:end]
         return 0, 0, b""
 
-    def _waiting(self) -> list[UsageRow]:
-        rows: list[UsageRow] = []
+    def _waiting(self) -> int:
+        count = 0
         for segment in self._journal.segments():
-            if segment < self._position.segment:
-                continue
-            offset = self._position.offset if segment == self._position.segment else 0
-            data = self._journal.path(segment).read_bytes()[offset:]
-            rows += [line.row for line in parse(data) if not line.open]
-        return rows
+            if segment >= self._position.segment:
+                offset = self._position.offset if segment == self._position.segment else 0
+                count += booked(self._journal.path(segment).read_bytes()[offset:])
+        return count
 
-    async def _store(self, rows: list[UsageRow]) -> None:
+    async def _store(self, data: bytes) -> None:
         try:
-            await self._copy([row.record() for row in rows])
-        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError, OverflowError):
-            for row in rows:
-                await self._store_alone(row)
+            await self._copy(data)
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError):
+            for line in data.splitlines(keepends=True):
+                if line.startswith(BOOKED):
+                    await self._store_alone(line)
 
-    async def _store_alone(self, row: UsageRow) -> None:
+    async def _store_alone(self, line: bytes) -> None:
         try:
-            await self._copy([row.record()])
-        except (
-            asyncpg.DataError,
-            asyncpg.IntegrityConstraintViolationError,
-            ValueError,
-            OverflowError,
-        ) as error:
+            await self._copy(line)
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
             with (self._journal.folder / "rejected.journal").open("ab") as file:
-                file.write(msgspec.json.encode(row) + b"\n")
-            self._on_rejected(f"{row.request_id}: {type(error).__name__}")
+                file.write(line)
+            request_id = line.split(b"\t", 2)[1].decode(errors="replace")
+            self._on_rejected(f"{request_id}: {type(error).__name__}")
 
-    async def _copy(self, records: list[tuple[Any, ...]]) -> None:
+    async def _copy(self, data: bytes) -> None:
         async with self._database.connection(10.0) as connection, connection.transaction():
             await connection.execute(_INCOMING)
-            await connection.copy_records_to_table("usage_incoming", records=records, columns=COLUMNS)
+            await connection.copy_to_table("usage_incoming", source=io.BytesIO(data), format="text")
             await connection.execute(_SETTLE)
 
     # --- where we are
@@ -184,3 +189,8 @@ class Shipper:
             if segment >= min(self._position.segment, self._journal.segment, oldest_open):
                 return
             self._journal.path(segment).unlink(missing_ok=True)
+
+
+def booked(data: bytes) -> int:
+    """How many rows lie in these lines."""
+    return data.count(b"\n" + BOOKED + b"\t") + data.startswith(BOOKED + b"\t")

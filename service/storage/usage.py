@@ -1,23 +1,28 @@
-"""One row of the usage ledger: what the journal holds and what Postgres gets."""
+"""One row of the usage ledger. A line of the journal is a line of Postgres' COPY text format, so that the way
+from disk to table needs no parsing: https://www.postgresql.org/docs/17/sql-copy.html ("Text Format").
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any, Final
+import re
+from typing import Final
 
-import msgspec
 from msgspec import Struct
 
+# The order of a line's fields, after its kind: `o` when a stream starts, `r` for the row itself.
 COLUMNS: Final = (
     "request_id", "at", "key_id", "endpoint", "model", "provider", "provider_model", "input_tokens",
     "output_tokens", "cached_tokens", "cost_usd", "latency_ms", "ttft_ms", "cache", "outcome",
     "attempts", "stream",
 )  # fmt: skip
+OUTCOME: Final = 1 + COLUMNS.index("outcome")
+OPENED: Final = b"o"
+BOOKED: Final = b"r"
 MAX_TEXT: Final = 200
+_UNSAFE: Final = re.compile(r"[\\\x00-\x1f\ud800-\udfff]")
 
 
-class UsageRow(Struct, array_like=True, gc=False):
+class UsageRow(Struct, gc=False):
     """`at` is seconds since the epoch. `outcome` is `ok`, `cut` (a stream that broke), `cancelled` (the
     client left), `crashed` (this process died in the middle) or the kind of the provider's error.
     """
@@ -40,40 +45,20 @@ class UsageRow(Struct, array_like=True, gc=False):
     attempts: int
     stream: bool
 
-    def record(self) -> tuple[Any, ...]:
-        """In the order of `COLUMNS`, with the types that COPY wants."""
-        return (
-            self.request_id,
-            datetime.fromtimestamp(self.at, UTC),
-            text(self.key_id),
-            self.endpoint,
-            text(self.model),
-            text(self.provider),
-            text(self.provider_model),
-            self.input_tokens,
-            self.output_tokens,
-            self.cached_tokens,
-            Decimal(f"{self.cost_usd:.9f}"),
-            self.latency_ms,
-            self.ttft_ms,
-            self.cache,
-            self.outcome,
-            self.attempts,
-            self.stream,
+    def line(self, kind: bytes) -> bytes:
+        """As the journal and COPY want it."""
+        ttft = "\\N" if self.ttft_ms is None else f"{self.ttft_ms:.3f}"
+        fields = (
+            f"\t{self.request_id}\t{self.at:.6f}\t{text(self.key_id)}\t{self.endpoint}\t{text(self.model)}"
+            f"\t{text(self.provider)}\t{text(self.provider_model)}\t{self.input_tokens}\t{self.output_tokens}"
+            f"\t{self.cached_tokens}\t{self.cost_usd:.9f}\t{self.latency_ms:.3f}\t{ttft}\t{self.cache}"
+            f"\t{self.outcome}\t{self.attempts}\t{'t' if self.stream else 'f'}\n"
         )
+        return kind + fields.encode()
 
 
 def text(value: str) -> str:
-    """Postgres takes no NUL, and no surrogates reach it through UTF-8; names are short."""
-    return value.replace("\0", "")[:MAX_TEXT]
-
-
-class Line(Struct, array_like=True):
-    """A line of the journal: `open` is True when a stream starts, and the row then holds what is known."""
-
-    open: bool
-    row: UsageRow
-
-
-encoder: Final = msgspec.json.Encoder()
-decoder: Final = msgspec.json.Decoder(Line)
+    """What COPY takes for syntax, and what Postgres cannot hold, becomes `?`; names are short."""
+    if len(value) > MAX_TEXT:
+        value = value[:MAX_TEXT]
+    return _UNSAFE.sub("?", value) if _UNSAFE.search(value) else value

@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
+
+from service.telemetry.tally import Counts, Distributions
 
 Kind = Literal["counter", "gauge", "histogram"]
 
@@ -158,7 +161,6 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
@@ -195,11 +197,12 @@ class Metrics:
         for dependency in DEPENDENCIES:
             self.dependency_up.labels(dependency)
 
-    def _counter(self, what: Definition) -> Counter:
-        return Counter(what.name, what.help, what.labels, registry=self.registry)
+    def _counter(self, what: Definition) -> Counts:
+        name = what.name.removesuffix("_total")
+        return Counts(CounterMetricFamily, name, what.help, what.labels, self.registry)
 
-    def _gauge(self, what: Definition) -> Gauge:
-        return Gauge(what.name, what.help, what.labels, registry=self.registry)
+    def _gauge(self, what: Definition) -> Counts:
+        return Counts(GaugeMetricFamily, what.name, what.help, what.labels, self.registry)
 
-    def _histogram(self, what: Definition) -> Histogram:
-        return Histogram(what.name, what.help, what.labels, buckets=what.buckets, registry=self.registry)
+    def _histogram(self, what: Definition) -> Distributions:
+        return Distributions(what.name, what.help, what.labels, what.buckets, self.registry)

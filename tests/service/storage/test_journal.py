@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.storage.journal import Journal, JournalInUse, parse
-from service.storage.usage import UsageRow
+from service.storage.usage import BOOKED, OUTCOME, UsageRow
 
 
 def row(number: int, *, stream: bool = False, outcome: str = "ok") -> UsageRow:
@@ -22,7 +22,7 @@ def row(number: int, *, stream: bool = False, outcome: str = "ok") -> UsageRow:
 
 def booked(folder: Path) -> list[tuple[str, str]]:
     lines = [line for path in sorted(folder.glob("*.journal")) for line in parse(path.read_bytes())]
-    return [(line.row.request_id, line.row.outcome) for line in lines if not line.open]
+    return [(line[1].decode(), line[OUTCOME].decode()) for line in lines if line[0] == BOOKED]
 
 
 def test_a_row_is_on_disk_when_append_returns(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_torn_last_line_is_skipped_and_the_next_start_goes_on(tmp_path: Path) 
     first.append(row(1))
     first.close()
     with (tmp_path / f"{1:012d}.journal").open("ab") as file:
-        file.write(b'[false,["req_torn",17')
+        file.write(b"r\treq_torn\t17")
     second = Journal(tmp_path)
     second.open()
     second.append(row(2))

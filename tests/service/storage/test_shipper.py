@@ -38,8 +38,8 @@ class Ledger:
         self.shipper._position = self.shipper._read_position()
 
     async def ship(self) -> None:
-        while await self.shipper.ship():
-            pass
+        while self.shipper._next()[0]:
+            await self.shipper.ship()
 
 
 async def ids(database: Database) -> list[str]:
@@ -94,9 +94,11 @@ async def test_what_postgres_refuses_is_put_aside_and_does_not_block_the_rest(
     ledger = Ledger(tmp_path, database)
     ledger.journal.append(row(1))
     ledger.journal.append(msgspec.structs.replace(row(2), input_tokens=2**70))
-    ledger.journal.append(msgspec.structs.replace(row(3), model="nul \0 in it"))
+    ledger.journal.append(msgspec.structs.replace(row(3), model="nul \0 tab \t and \\. in it"))
     await ledger.ship()
     assert await ids(database) == ["req_1", "req_3"]
+    odd = await database.fetchrow("select model from usage where request_id = 'req_3'")
+    assert odd is not None and odd["model"] == "nul ? tab ? and ?. in it"
     assert b"req_2" in (tmp_path / "rejected.journal").read_bytes()
     assert len(ledger.rejected) == 1
     ledger.journal.close()
