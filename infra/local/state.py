@@ -35,7 +35,7 @@ def load(place: Layout | None = None) -> State:
     path = (place or layout()).state
     try:
         found = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return State()
     except ValueError as broken:
         raise _corrupt(str(path), f"it is no JSON ({broken})") from None
