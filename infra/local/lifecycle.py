@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from infra.local import postgres, preflight, slots, supervision, system
+from infra.local import orphans, postgres, preflight, slots, supervision, system
 from infra.local.layout import Layout
 from infra.local.progress import Progress
 from infra.local.state import change, load
@@ -41,6 +41,8 @@ def bring_up(place: Layout, options: Options) -> Result:
     state = load(place)
     with preflight.exclusive(place):
         runs = supervision.alive(place)
+        if not runs:
+            orphans.end(place)  # of a killed supervisor: they hold this checkout's ports
         # A running system holds its own ports; only a stopped one may have lost them.
         ports = state.ports if runs else preflight.choose_ports(place, state, options.asked)
         preflight.check_moved(options.asked, ports)

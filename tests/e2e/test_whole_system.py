@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
-import shutil
 import signal
+import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,6 +165,21 @@ def test_parts_come_back_after_the_supervisor_itself_was_killed(running):
     assert running.ask("again") == "again"
 
 
+def test_inner_ports_that_others_took_meanwhile_move(running):
+    running.superagent.must("down")
+    before = running.superagent.ports()
+    with contextlib.ExitStack() as taken:
+        for name, address in (("service", "127.0.0.21"), ("valkey", "127.0.0.1"), ("aws", "127.0.0.1")):
+            sock = taken.enter_context(socket.socket())
+            sock.bind((address, before[name]))
+            sock.listen()
+        said = json.loads(running.superagent.must("up", "--json"))
+    changed = {name for name, port in said["ports"].items() if port != before[name]}
+    assert changed == {"service", "valkey", "aws"}
+    assert said["versions"] == {"green": "v2"}
+    assert running.ask("moved") == "moved"
+
+
 def test_purge_leaves_no_file_and_no_process(running):
     place = Layout(running.superagent.home)
     running.superagent.must("down", "--purge")
@@ -186,7 +201,3 @@ def _mentioning(folder: Path) -> list[str]:
             if str(folder) in line:
                 found.append(line)
     return found
-
-
-if shutil.which("bash") is None or shutil.which("curl") is None:
-    sys.stderr.write("test_whole_system needs bash and curl\n")
