@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from infra.local.slots import Slot
@@ -31,22 +30,22 @@ def register(stack: environment.Environment, colour: Colour, slots: list[Slot]) 
         for one in client.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
         if one["TargetHealth"]["State"] != "draining"
     }
-    if missing := wanted - known:
-        client.register_targets(TargetGroupArn=arn, Targets=_targets(missing))
+    # In this order: the emulator tells targets apart by address alone, so the other one would end with none.
     if stale := known - wanted:
         client.deregister_targets(TargetGroupArn=arn, Targets=_targets(stale))
+    if missing := wanted - known:
+        client.register_targets(TargetGroupArn=arn, Targets=_targets(missing))
 
 
-def unhealthy(stack: environment.Environment, colours: Iterable[Colour]) -> list[str]:
-    """Targets that the load balancer does not use, with its reason."""
-    client = stack.client("elbv2")
+def unhealthy(stack: environment.Environment, colour: Colour, slots: list[Slot]) -> list[str]:
+    """Slots that the load balancer does not use, with its reason; asked for these, it forgets none."""
+    arn = stack.outputs.target_group_arns[colour]
+    wanted = _targets({(slot.host, slot.port) for slot in slots})
+    found = stack.client("elbv2").describe_target_health(TargetGroupArn=arn, Targets=wanted)
     return [
         f"{one['Target']['Id']} {one['TargetHealth']['State']}"
-        for colour in colours
-        for one in client.describe_target_health(TargetGroupArn=stack.outputs.target_group_arns[colour])[
-            "TargetHealthDescriptions"
-        ]
-        if one["TargetHealth"]["State"] not in ("healthy", "draining")
+        for one in found["TargetHealthDescriptions"]
+        if one["TargetHealth"]["State"] != "healthy"
     ]
 
 

@@ -132,7 +132,11 @@ class Up:
         ]
 
         def targets() -> str:
-            return "; ".join(traffic.unhealthy(stack, active))
+            return "; ".join(
+                trouble
+                for colour in active
+                for trouble in traffic.unhealthy(stack, colour, slots.slots(colour, self.place))
+            )
 
         with self.progress.step("Healthy through the load balancer"):
             for colour in active:

@@ -171,6 +171,7 @@ def test_inner_ports_that_others_took_meanwhile_move(running):
     with contextlib.ExitStack() as taken:
         for name, address in (("service", "127.0.0.21"), ("valkey", "127.0.0.1"), ("aws", "127.0.0.1")):
             sock = taken.enter_context(socket.socket())
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the last run's connections linger
             sock.bind((address, before[name]))
             sock.listen()
         said = json.loads(running.superagent.must("up", "--json"))
