@@ -14,9 +14,16 @@ Start = Callable[[str], Awaitable[Target]]
 
 
 async def cookie(port: int, name: str) -> str:
-    """The `name=value` that a fresh client is given."""
-    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/") as answer:
-        return f"{name}={answer.cookies[name].value}"
+    """The `name=value` that a fresh client is given, as soon as it is given one."""
+    found: list[str] = []
+
+    async def given() -> bool:
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/") as answer:
+            found.extend(f"{name}={one.value}" for one in [answer.cookies.get(name)] if one)
+        return bool(found)
+
+    await until(given, f"clients are given {name}")
+    return found[0]
 
 
 async def both_colours(balancer: Balancer, targets: Start) -> tuple[Target, Target]:
@@ -86,14 +93,6 @@ async def test_the_target_cookie_keeps_a_client_on_its_target_until_that_is_gone
     balancer.register("blue", *pair.values())
     await healthy(balancer, "blue", *pair.values())
 
-    async def cookies_are_given() -> bool:
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(f"http://127.0.0.1:{balancer.port}/") as got,
-        ):
-            return "AWSALB" in got.cookies
-
-    await until(cookies_are_given, "target stickiness is on")
     mine = await cookie(balancer.port, "AWSALB")
     label, count = (await builds(balancer.port, headers={"cookie": mine})).popitem()
     assert count == 40

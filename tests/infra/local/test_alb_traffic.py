@@ -23,7 +23,7 @@ async def test_changed_weights_move_traffic_without_a_failed_request_or_a_broken
     await healthy(balancer, "blue", *all_targets[:2])
     await healthy(balancer, "green", *all_targets[2:])
     failed: list[str] = []
-    served = {"blue": 0, "green": 0}
+    served: list[str] = []
     stop = asyncio.Event()
     url = f"http://127.0.0.1:{balancer.port}"
 
@@ -32,7 +32,7 @@ async def test_changed_weights_move_traffic_without_a_failed_request_or_a_broken
             try:
                 async with session.post(f"{url}/v1/chat", data=b"x" * 100) as answer:
                     if answer.status == 200:
-                        served[(await answer.text()).partition("-")[0]] += 1
+                        served.append((await answer.text()).partition("-")[0])
                     else:
                         failed.append(str(answer.status))
             except aiohttp.ClientError as error:
@@ -46,15 +46,11 @@ async def test_changed_weights_move_traffic_without_a_failed_request_or_a_broken
     async with aiohttp.ClientSession(timeout=timeout) as session:
         streams = [asyncio.create_task(stream(session)) for _ in range(8)]
         loads = [asyncio.create_task(load(session)) for _ in range(16)]
-        await until(lambda: served["blue"] > 100, "blue serves")
+        await until(lambda: len(served) > 100, "blue serves")
         for blue, green in ((90, 10), (50, 50), (0, 100), (100, 0), (0, 100)):
             balancer.weigh(blue, green)
-            before = dict(served)
-            wanted = "green" if green else "blue"
-            await until(lambda: served[wanted] > before[wanted] + 20, f"{wanted} gets traffic")  # noqa: B023
-        idle = served["blue"]
-        await until(lambda: served["green"] > before["green"] + 500, "green serves")
-        assert served["blue"] <= idle + 16, "blue gets nothing at weight 0 but what was in flight"
+            wanted = {colour for colour, weight in (("blue", blue), ("green", green)) if weight}
+            await until(lambda: set(served[-200:]) == wanted, f"{wanted} alone get traffic")  # noqa: B023
         for target in all_targets:
             target.finish_streams.set()
         bodies = await asyncio.gather(*streams)
