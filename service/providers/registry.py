@@ -21,4 +21,8 @@ def build(config: ProviderConfig) -> Provider:
         from service.providers.openai_compatible import OpenAICompatible
 
         return OpenAICompatible(config)
+    if config.kind == "anthropic":
+        from service.providers.anthropic import Anthropic
+
+        return Anthropic(config)
     raise ConfigError(f"providers.{config.name}.kind: {config.kind!r} is not available in this version.")
