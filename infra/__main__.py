@@ -12,9 +12,11 @@ import pulumi
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from infra.errors import UserError
+from infra.stack import account as accounts
 from infra.stack import settings as configuration
 from infra.stack.backups import Backups
 from infra.stack.edge import Edge
+from infra.stack.exports import exports
 from infra.stack.network import Network
 from infra.stack.observability import Observability
 from infra.stack.releases import Releases
@@ -22,30 +24,46 @@ from infra.stack.settings import Settings
 from infra.stack.tags import tag_everything
 
 
-def estate(settings: Settings) -> dict[str, Any]:
-    """Declare one environment; the result has the fields of `infra.stack.outputs.StackOutputs`."""
-    tag_everything(settings)
-    observability = Observability(settings)
+def local(settings: Settings) -> dict[str, Any]:
+    """The part of the estate that the local system stands on."""
+    account = accounts.current(settings)
+    observability = Observability(settings, account, None)
     network = Network(settings)
-    edge = Edge(settings, network)
-    backups = Backups(settings)
+    edge = Edge(settings, network, None, None)
+    return exports(settings, network, edge, Releases(settings), Backups(settings, account), observability)
+
+
+def cloud(settings: Settings) -> dict[str, Any]:
+    """The whole estate in AWS, in the order of its needs."""
+    from infra.stack import cloud as aws  # here: the local system starts without these imports
+
+    account = accounts.current(settings)
+    secrets = aws.Secrets(settings, account)
+    observability = Observability(settings, account, secrets)
+    network = Network(settings)
+    aws.FlowLogs(settings, network, observability, account)
+    aws.Endpoints(settings, network)
+    logs = aws.AccessLogs(settings, account)
+    edge = Edge(settings, network, aws.Certificate(settings).arn, logs.bucket.bucket)
+    aws.Address(settings, edge)
+    aws.Waf(settings, edge, observability)
+    registry = aws.Registry(settings, secrets)
     releases = Releases(settings)
-    return {
-        "environment": settings.environment,
-        "region": settings.region,
-        "compute": settings.compute,
-        "vpc_id": network.vpc_id,
-        "alb_arn": edge.load_balancer.arn,
-        "alb_dns_name": edge.load_balancer.dns_name,
-        "listener_arn": edge.listener.arn,
-        "test_listener_arn": edge.test_listener.arn,
-        "target_group_arns": {colour: group.arn for colour, group in edge.target_groups.items()},
-        "image_parameters": {colour: image.name for colour, image in releases.images.items()},
-        "release_table": releases.table.name,
-        "backup_bucket": backups.bucket.bucket,
-        "database_pointer": releases.database_pointer.name,
-        "alert_topic_arn": observability.alerts.arn,
-    }
+    database = aws.Database(settings, network, secrets, observability, edge.service_group)
+    cache = aws.Cache(settings, network, secrets, observability, edge.service_group)
+    backups = Backups(settings, account)
+    aws.Vault(settings, account, database, releases, observability)
+    aws.Alarms(settings, edge, database, cache, observability)
+    aws.Identity(settings, account, edge, registry, releases, backups)
+    if settings.cross_region_replica:
+        aws.DisasterRecovery(settings, account, database)
+    aws.fleet(
+        settings,
+        aws.Estate(
+            account, network, edge, secrets, registry, database, cache, releases, backups, observability
+        ),
+    )
+    return exports(settings, network, edge, releases, backups, observability)
 
 
 def main() -> None:
@@ -53,7 +71,8 @@ def main() -> None:
         settings = configuration.load(pulumi.get_stack(), configuration.pulumi_config())
     except UserError as wrong:
         raise pulumi.RunError(wrong.message) from None
-    for name, value in estate(settings).items():
+    tag_everything(settings)
+    for name, value in (local if settings.local else cloud)(settings).items():
         pulumi.export(name, value)
 
 

@@ -32,15 +32,17 @@ class Aws:
 
     endpoint: str
     region: str
+    session: boto3.Session = field(default_factory=lambda: boto3.Session(**EMULATED_CREDENTIALS))
     clients: dict[str, Any] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
 
     def __getitem__(self, service: str) -> Any:
         with self.lock:
             if service not in self.clients:
-                make: Any = boto3.Session(**EMULATED_CREDENTIALS, region_name=self.region).client
+                make: Any = self.session.client
                 self.clients[service] = make(
                     service,
+                    region_name=self.region,
                     endpoint_url=self.endpoint,
                     config=Config(connect_timeout=3, read_timeout=20, max_pool_connections=32),
                 )
@@ -386,6 +388,30 @@ def _policy(s3: Any, name: str, inputs: dict[str, Any]) -> None:
     s3.put_bucket_policy(Bucket=name, Policy=policy if isinstance(policy, str) else json.dumps(policy))
 
 
+def _ownership(s3: Any, name: str, inputs: dict[str, Any]) -> None:
+    rules = [{"ObjectOwnership": inputs["rule"]["objectOwnership"]}]
+    s3.put_bucket_ownership_controls(Bucket=name, OwnershipControls={"Rules": rules})
+
+
+def _lifecycle(s3: Any, name: str, inputs: dict[str, Any]) -> None:
+    rules = [
+        {
+            "ID": rule["id"],
+            "Status": rule["status"],
+            "Filter": {"Prefix": rule["filter"]["prefix"]},
+            "Expiration": {"Days": rule["expiration"]["days"]},
+            "NoncurrentVersionExpiration": {
+                "NoncurrentDays": rule["noncurrentVersionExpiration"]["noncurrentDays"]
+            },
+            "AbortIncompleteMultipartUpload": {
+                "DaysAfterInitiation": rule["abortIncompleteMultipartUpload"]["daysAfterInitiation"]
+            },
+        }
+        for rule in inputs["rules"]
+    ]
+    s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": rules})
+
+
 def table(aws: Aws, want: Registration) -> Made:
     dynamodb, inputs = aws["dynamodb"], want.inputs
     name = inputs["name"]
@@ -456,6 +482,8 @@ MAKERS: Final[dict[str, Maker]] = {
         _encryption
     ),
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": bucket_setting(_public_access),
+    "aws:s3/bucketOwnershipControls:BucketOwnershipControls": bucket_setting(_ownership),
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": bucket_setting(_lifecycle),
     "aws:s3/bucketPolicy:BucketPolicy": bucket_setting(_policy),
     "aws:dynamodb/table:Table": table,
     "aws:ssm/parameter:Parameter": parameter,

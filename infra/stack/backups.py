@@ -1,95 +1,121 @@
-"""Where backups lie: a bucket that cannot be emptied before its time."""
+"""Where backups lie: a bucket that cannot be emptied before its time, copied to a second region."""
 
 from __future__ import annotations
 
-import pulumi
+from typing import Final
+
 import pulumi_aws as aws
 
+from infra.stack.account import Account
+from infra.stack.buckets import Closed, closed
 from infra.stack.component import Component
+from infra.stack.iam import Allow, role, trust_service
+from infra.stack.secrets import key
 from infra.stack.settings import Settings
 
-
-def tls_only(bucket_arn: pulumi.Output[str]) -> pulumi.Output[str]:
-    """A bucket policy that refuses plain HTTP and TLS below 1.2."""
-    return pulumi.Output.json_dumps(
-        {
-            "Version": "2012-10-17",
-            "Statement": [
-                {
-                    "Sid": "TlsOnly",
-                    "Effect": "Deny",
-                    "Principal": "*",
-                    "Action": "s3:*",
-                    "Resource": [bucket_arn, pulumi.Output.format("{0}/*", bucket_arn)],
-                    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-                },
-                {
-                    "Sid": "Tls12",
-                    "Effect": "Deny",
-                    "Principal": "*",
-                    "Action": "s3:*",
-                    "Resource": [bucket_arn, pulumi.Output.format("{0}/*", bucket_arn)],
-                    "Condition": {"NumericLessThan": {"s3:TlsVersion": "1.2"}},
-                },
-            ],
-        }
-    )
+NONCURRENT_DAYS: Final = 7
+"""How long an older version of an object outlives the newer one."""
+REPLICATION_MINUTES: Final = 15
+"""S3 Replication Time Control promises this, and its metrics say when it fails."""
 
 
 class Backups(Component):
-    """The backup bucket and everything that keeps its objects safe."""
+    """The backup bucket, its lock, its lifecycle and its copy."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, account: Account) -> None:
         super().__init__("backups", settings)
-        self.bucket = aws.s3.Bucket(
-            "backups",
-            bucket=settings.names.of("backups"),
-            object_lock_enabled=True,
-            force_destroy=False,
-            opts=self.guarded(),
-        )
-        name = self.bucket.bucket
-        public = aws.s3.BucketPublicAccessBlock(
-            "backups",
-            bucket=name,
-            block_public_acls=True,
-            block_public_policy=True,
-            ignore_public_acls=True,
-            restrict_public_buckets=True,
-            opts=self.child(),
-        )
-        self.versioning = aws.s3.BucketVersioning(
-            "backups",
-            bucket=name,
-            versioning_configuration=aws.s3.BucketVersioningVersioningConfigurationArgs(status="Enabled"),
-            opts=self.child(),
-        )
+        # The local system has no use for a customer key; its emulator would keep it beside the data.
+        self.key = None if settings.local else key(self, "backup", account, "backup.amazonaws.com")
+        self.primary = closed(self, "backups", key_arn=self.key.arn if self.key else None, object_lock=True)
+        self.bucket = self.primary.bucket
+        self._keep(self.primary, "backups", None)
+        if settings.disaster_recovery and self.key is not None:
+            self._replicate(account, self.key)
+        self.register_outputs({"bucket": self.primary.name})
+
+    def _keep(self, one: Closed, name: str, region: str | None) -> None:
+        """Lock what is young, expire what is old."""
         aws.s3.BucketObjectLockConfiguration(
-            "backups",
-            bucket=name,
-            rule=aws.s3.BucketObjectLockConfigurationRuleArgs(
-                default_retention=aws.s3.BucketObjectLockConfigurationRuleDefaultRetentionArgs(
-                    # Governance lets a named role shorten a lock in an accident; nobody else can.
-                    mode="GOVERNANCE",
-                    days=settings.backup_lock_days,
-                )
-            ),
-            opts=self.child(depends_on=[self.versioning]),
+            name,
+            bucket=one.name,
+            # Governance lets a named role shorten a lock in an accident; nobody else can.
+            rule={"default_retention": {"mode": "GOVERNANCE", "days": self.settings.backup_lock_days}},
+            region=region,
+            opts=self.child(depends_on=[one.versioning]),
         )
-        aws.s3.BucketServerSideEncryptionConfiguration(
-            "backups",
-            bucket=name,
+        aws.s3.BucketLifecycleConfiguration(
+            name,
+            bucket=one.name,
             rules=[
-                aws.s3.BucketServerSideEncryptionConfigurationRuleArgs(
-                    apply_server_side_encryption_by_default=aws.s3.BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultArgs(
-                        sse_algorithm="AES256" if settings.local else "aws:kms"
-                    ),
-                    bucket_key_enabled=not settings.local,
-                )
+                {
+                    "id": "expire",
+                    "status": "Enabled",
+                    "filter": {"prefix": ""},
+                    "expiration": {"days": self.settings.backup_keep_days},
+                    "noncurrent_version_expiration": {"noncurrent_days": NONCURRENT_DAYS},
+                    "abort_incomplete_multipart_upload": {"days_after_initiation": 1},
+                }
             ],
-            opts=self.child(),
+            region=region,
+            opts=self.child(depends_on=[one.versioning]),
         )
-        aws.s3.BucketPolicy(
-            "backups", bucket=name, policy=tls_only(self.bucket.arn), opts=self.child(depends_on=[public])
+
+    def _replicate(self, account: Account, source_key: aws.kms.Key) -> None:
+        region = self.settings.replica_region
+        replica_key = key(self, "backup-replica", account, "backup.amazonaws.com", region=region)
+        replica = closed(self, "backups-replica", key_arn=replica_key.arn, object_lock=True, region=region)
+        self._keep(replica, "backups-replica", region)
+        source, target = self.primary.bucket.arn, replica.bucket.arn
+        replicator = role(
+            self,
+            "backup-replication",
+            trust_service("s3.amazonaws.com", account.id),
+            [
+                Allow("ReadSource", ["s3:GetReplicationConfiguration", "s3:ListBucket"], [source]),
+                Allow(
+                    "ReadVersions",
+                    [
+                        "s3:GetObjectVersionForReplication",
+                        "s3:GetObjectVersionAcl",
+                        "s3:GetObjectVersionTagging",
+                        "s3:GetObjectRetention",
+                        "s3:GetObjectLegalHold",
+                    ],
+                    [source.apply(lambda arn: f"{arn}/*")],
+                ),
+                Allow(
+                    "WriteReplica",
+                    ["s3:ReplicateObject", "s3:ReplicateDelete", "s3:ReplicateTags"],
+                    [target.apply(lambda arn: f"{arn}/*")],
+                ),
+                Allow("Decrypt", ["kms:Decrypt"], [source_key.arn]),
+                Allow("Encrypt", ["kms:Encrypt", "kms:GenerateDataKey"], [replica_key.arn]),
+            ],
         )
-        self.register_outputs({"bucket": name})
+        aws.s3.BucketReplicationConfig(
+            "backups",
+            bucket=self.primary.name,
+            role=replicator.arn,
+            rules=[
+                {
+                    "id": "everything",
+                    "status": "Enabled",
+                    "priority": 1,
+                    "filter": {"prefix": ""},
+                    # A delete here must not delete there.
+                    "delete_marker_replication": {"status": "Disabled"},
+                    "source_selection_criteria": {"sse_kms_encrypted_objects": {"status": "Enabled"}},
+                    "destination": {
+                        "bucket": target,
+                        "storage_class": "STANDARD_IA",
+                        "encryption_configuration": {"replica_kms_key_id": replica_key.arn},
+                        "replication_time": {"status": "Enabled", "time": {"minutes": REPLICATION_MINUTES}},
+                        "metrics": {
+                            "status": "Enabled",
+                            "event_threshold": {"minutes": REPLICATION_MINUTES},
+                        },
+                    },
+                }
+            ],
+            opts=self.child(depends_on=[self.primary.versioning, replica.versioning]),
+        )

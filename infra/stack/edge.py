@@ -6,7 +6,7 @@ the weights belong to `infra/release` (pulumi/pulumi-aws#5798, terraform-aws-mod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Final
 
 import pulumi
 import pulumi_aws as aws
@@ -19,23 +19,37 @@ from pulumi_aws.lb import (
     TargetGroupStickinessArgs,
 )
 
+from infra.stack import firewall
 from infra.stack.component import Component
-from infra.stack.network import Network
+from infra.stack.network import ANYWHERE, Network
 from infra.stack.outputs import COLOURS, Colour
 from infra.stack.settings import Settings
 
 FIRST: Colour = "blue"
 """The colour that has all traffic before the first release."""
-WHOLE = 100
+WHOLE: Final = 100
+HTTP: Final = 80
+TLS_POLICY: Final = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
+"""TLS 1.3 and 1.2 with forward secrecy, key exchange also safe from later quantum computers."""
+HSTS: Final = "max-age=63072000"
 
 
 class Edge(Component):
     """Load balancer, its security group, target groups and listeners."""
 
-    def __init__(self, settings: Settings, network: Network) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        network: Network,
+        certificate_arn: pulumi.Input[str] | None,
+        access_logs: aws.s3.Bucket | None,
+    ) -> None:
         super().__init__("edge", settings)
         self.network = network
-        self.security_group = self._security_group()
+        self.certificate_arn = certificate_arn
+        self.security_group = firewall.group(self, "alb", network.vpc_id, "Clients in, service out")
+        self.service_group = firewall.group(self, "service", network.vpc_id, "The service, on either compute")
+        self._rules()
         self.load_balancer = aws.lb.LoadBalancer(
             "alb",
             name=settings.names.of("alb", 32),
@@ -47,6 +61,7 @@ class Edge(Component):
             drop_invalid_header_fields=True,
             desync_mitigation_mode="defensive",
             enable_deletion_protection=settings.protection,
+            access_logs={"enabled": True, "bucket": access_logs.bucket} if access_logs else None,
             opts=self.guarded(),
         )
         self.target_groups: dict[Colour, aws.lb.TargetGroup] = {
@@ -56,48 +71,32 @@ class Edge(Component):
         self.listener = self._listener("production", settings.http_port, self._weighted(weights))
         idle = next(colour for colour in COLOURS if colour != FIRST)
         self.test_listener = self._listener("test", settings.test_port, self._weighted({idle: WHOLE}))
+        if certificate_arn is not None:
+            self._redirect()
         self.register_outputs({"dns_name": self.load_balancer.dns_name})
 
-    def _security_group(self) -> aws.ec2.SecurityGroup:
-        group = aws.ec2.SecurityGroup(
-            "alb",
-            name=self.settings.names.of("alb"),
-            description="Load balancer: clients in, service out",
-            vpc_id=self.network.vpc_id,
-            opts=self.child(),
+    def _rules(self) -> None:
+        settings, alb, service = self.settings, self.security_group, self.service_group
+        for cidr in settings.client_cidrs:
+            firewall.rule(self, f"clients-{cidr}", "in", alb, settings.http_port, "Clients", cidr=cidr)
+            if not settings.local:
+                firewall.rule(
+                    self, f"redirect-{cidr}", "in", alb, HTTP, "Clients, to be redirected", cidr=cidr
+                )
+        firewall.rule(
+            self,
+            "smoke",
+            "in",
+            alb,
+            settings.test_port,
+            "Smoke tests, from the VPC alone",
+            cidr=settings.vpc_cidr,
         )
-        for cidr in self.settings.client_cidrs:
-            aws.vpc.SecurityGroupIngressRule(
-                f"alb-from-{cidr}",
-                security_group_id=group.id,
-                description="Clients",
-                ip_protocol="tcp",
-                from_port=self.settings.http_port,
-                to_port=self.settings.http_port,
-                cidr_ipv4=cidr,
-                opts=self.child(),
-            )
-        aws.vpc.SecurityGroupIngressRule(
-            "alb-test",
-            security_group_id=group.id,
-            description="Smoke tests, from inside the VPC only",
-            ip_protocol="tcp",
-            from_port=self.settings.test_port,
-            to_port=self.settings.test_port,
-            cidr_ipv4=self.settings.vpc_cidr,
-            opts=self.child(),
+        firewall.rule(self, "alb-to-service", "out", alb, settings.service_port, "Targets", peer=service)
+        firewall.rule(
+            self, "service-from-alb", "in", service, settings.service_port, "Load balancer", peer=alb
         )
-        aws.vpc.SecurityGroupEgressRule(
-            "alb-to-service",
-            security_group_id=group.id,
-            description="Targets",
-            ip_protocol="tcp",
-            from_port=self.settings.service_port,
-            to_port=self.settings.service_port,
-            cidr_ipv4=self.settings.vpc_cidr,
-            opts=self.child(),
-        )
-        return group
+        firewall.rule(self, "service-https", "out", service, 443, "Model providers and AWS", cidr=ANYWHERE)
 
     def _target_group(self, colour: Colour) -> aws.lb.TargetGroup:
         settings = self.settings
@@ -144,18 +143,32 @@ class Edge(Component):
             ),
         )
 
-    def _listener(
-        self,
-        name: str,
-        port: int,
-        action: ListenerDefaultActionArgs,
-        depends_on: Sequence[pulumi.Resource] = (),
-    ) -> aws.lb.Listener:
+    def _listener(self, name: str, port: int, action: ListenerDefaultActionArgs) -> aws.lb.Listener:
+        """HTTPS with TLS 1.3 wherever there is a certificate; plain HTTP on this machine only."""
+        secure = self.certificate_arn is not None
         return aws.lb.Listener(
             name,
             load_balancer_arn=self.load_balancer.arn,
             port=port,
-            protocol="HTTP",
+            protocol="HTTPS" if secure else "HTTP",
+            ssl_policy=TLS_POLICY if secure else None,
+            certificate_arn=self.certificate_arn,
+            routing_http_response_strict_transport_security_header_value=HSTS if secure else None,
             default_actions=[action],
-            opts=self.child(ignore_changes=["defaultActions"], depends_on=list(depends_on)),
+            opts=self.child(ignore_changes=["defaultActions"]),
+        )
+
+    def _redirect(self) -> None:
+        aws.lb.Listener(
+            "redirect",
+            load_balancer_arn=self.load_balancer.arn,
+            port=HTTP,
+            protocol="HTTP",
+            default_actions=[
+                {
+                    "type": "redirect",
+                    "redirect": {"protocol": "HTTPS", "port": "443", "status_code": "HTTP_301"},
+                }
+            ],
+            opts=self.child(),
         )

@@ -30,7 +30,22 @@ TABLE: Final[dict[str, tuple[Any, Any, Any, Any]]] = {
     "old_colour_life_seconds":        (15,          86730,       86730,       90000),
     "health_check_interval_seconds":  (5,           10,          10,          10),
     "health_check_timeout_seconds":   (2,           5,           5,           5),
+    "instance_types":                 ((),          ("c7i.large", "c6i.large"), ("c7i.large", "c6i.large"),
+                                       ("c7i.xlarge", "c6i.xlarge", "m7i.xlarge")),
+    "min_size":                       (1,           1,           2,           3),
+    "max_size":                       (2,           3,           6,           30),
+    "database_class":                 ("",          "db.t4g.medium", "db.m7g.large", "db.m7g.xlarge"),
+    "database_storage_gib":           (20,          20,          100,         400),
+    "multi_az":                       (False,       False,       True,        True),
+    "read_replica":                   (False,       False,       False,       True),
+    "cross_region_replica":           (False,       False,       False,       True),
+    "backup_retention_days":          (1,           7,           35,          35),
     "backup_lock_days":               (1,           1,           7,           30),
+    "disaster_recovery":              (False,       False,       False,       True),
+    "cache_node_type":                ("",          "cache.t4g.small", "cache.m7g.large", "cache.r7g.large"),
+    "cache_nodes":                    (1,           1,           2,           3),
+    "log_retention_days":             (1,           14,          30,          365),
+    "managed_grafana":                (False,       False,       True,        True),
 }  # fmt: skip
 
 

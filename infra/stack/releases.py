@@ -39,9 +39,14 @@ class Releases(Component):
             for colour in COLOURS
         }
         self.database_pointer = self._parameter(
-            "database", ("database",), settings.database, "Database in use; a cutover changes this alone"
+            "database", ("database",), self.first_database, "Database in use; a cutover changes this alone"
         )
         self.register_outputs({"table": self.table.name})
+
+    @property
+    def first_database(self) -> str:
+        """Here a database's name; in AWS the identifier of the RDS instance."""
+        return self.settings.database if self.settings.local else self.settings.names.of("database")
 
     def _parameter(self, name: str, path: tuple[str, ...], value: str, description: str) -> aws.ssm.Parameter:
         return aws.ssm.Parameter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -106,7 +107,147 @@ def compute(settings: Settings) -> Iterator[Violation]:
         )
 
 
-RULES: Final[tuple[Rule, ...]] = (block, zones, timings, ports, compute)
+def graviton(instance_type: str) -> bool:
+    """Whether a type has an ARM processor: a `g` after the generation (c7g, m7gd; not g5)."""
+    return re.match(r"[a-z]+\d+g[a-z]*\.", instance_type) is not None
+
+
+def certificate(settings: Settings) -> Iterator[Violation]:
+    """Outside the local system nothing is served without TLS."""
+    if settings.local or settings.certificate_arn:
+        return
+    if settings.domain is None or settings.hosted_zone_id is None:
+        missing = "domain" if settings.domain is None else "hosted_zone_id"
+        yield Violation(
+            missing,
+            None,
+            "the listener needs a certificate: an own one, or a domain in a hosted zone",
+            "Set superagent:domain and superagent:hosted_zone_id, or superagent:certificate_arn.",
+        )
+
+
+def capacity(settings: Settings) -> Iterator[Violation]:
+    if settings.max_size < settings.min_size:
+        yield Violation(
+            "max_size",
+            settings.max_size,
+            f"below superagent:min_size ({settings.min_size})",
+            f"Set it to at least {settings.min_size}.",
+        )
+    if not settings.local and not settings.instance_types:
+        yield Violation("instance_types", [], "compute needs at least one type", 'Set it to ["c7i.large"].')
+    arm = [name for name in settings.instance_types if graviton(name)]
+    if arm and len(arm) != len(settings.instance_types):
+        yield Violation(
+            "instance_types",
+            settings.instance_types,
+            f"Graviton ({', '.join(arm)}) and x86 cannot share an image",
+            "Name types of one architecture.",
+        )
+
+
+def safety(settings: Settings) -> Iterator[Violation]:
+    """What staging and prod never do without."""
+    if settings.environment not in ("staging", "prod"):
+        return
+    if settings.backup_retention_days < 7:
+        yield Violation(
+            "backup_retention_days",
+            settings.backup_retention_days,
+            f"{settings.environment} keeps point-in-time backups of at least 7 days",
+            "Set it to 7 to 35.",
+        )
+    for key in ("protection", "multi_az"):
+        if not getattr(settings, key):
+            yield Violation(key, False, f"{settings.environment} never runs without it", "Remove the key.")
+    if settings.multi_az and settings.cache_nodes < 2:
+        yield Violation(
+            "cache_nodes", settings.cache_nodes, "Multi-AZ needs a replica", "Set it to 2 or more."
+        )
+
+
+def recovery(settings: Settings) -> Iterator[Violation]:
+    if settings.disaster_recovery and settings.replica_region == settings.region:
+        yield Violation(
+            "replica_region",
+            settings.replica_region,
+            "a copy in the same region dies with it",
+            "Name another region.",
+        )
+    for az in settings.replica_availability_zones if settings.cross_region_replica else ():
+        match = addresses.AZ_NAME.fullmatch(az)
+        if match is None or match["region"] != settings.replica_region:
+            yield Violation(
+                "replica_availability_zones",
+                az,
+                f"not an AZ of the replica region {settings.replica_region}",
+                f'Set it to ["{settings.replica_region}a", "{settings.replica_region}b"].',
+            )
+    for key in ("read_replica", "cross_region_replica"):
+        if getattr(settings, key) and settings.backup_retention_days == 0:
+            yield Violation(
+                key,
+                True,
+                "RDS replicates only databases that have backups",
+                "Set superagent:backup_retention_days to at least 1.",
+            )
+    if settings.cross_region_replica and not settings.disaster_recovery:
+        yield Violation(
+            "cross_region_replica",
+            True,
+            "the replica is encrypted with the key of the second region, which disaster_recovery makes",
+            "Set superagent:disaster_recovery to true.",
+        )
+    if settings.backup_keep_days < settings.backup_lock_days:
+        yield Violation(
+            "backup_keep_days",
+            settings.backup_keep_days,
+            f"an object cannot expire before its lock of {settings.backup_lock_days} days ends",
+            f"Set it to at least {settings.backup_lock_days}.",
+        )
+
+
+def database(settings: Settings) -> Iterator[Violation]:
+    if settings.local:
+        return
+    for key, prefix in (("database_class", "db."), ("cache_node_type", "cache.")):
+        value = getattr(settings, key)
+        if not value.startswith(prefix) or value.count(".") != 2:
+            yield Violation(
+                key, value, f"not a type such as {prefix}m7g.large", "Name one that the region has."
+            )
+
+
+def access(settings: Settings) -> Iterator[Violation]:
+    """Every CIDR list holds networks, and the cluster's API is not open to the world."""
+    for key in ("client_cidrs", "eks_public_cidrs"):
+        for cidr in getattr(settings, key):
+            try:
+                IPv4Network(cidr)
+            except ValueError as wrong:
+                yield Violation(key, cidr, f"not an IPv4 network ({wrong})", "Write it as 203.0.113.0/24.")
+    if "0.0.0.0/0" in settings.eks_public_cidrs:
+        yield Violation(
+            "eks_public_cidrs",
+            "0.0.0.0/0",
+            "the cluster's API is not for the whole internet",
+            "Name your networks, or leave the key out and use the VPC.",
+        )
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    block,
+    zones,
+    timings,
+    ports,
+    compute,
+    certificate,
+    capacity,
+    safety,
+    recovery,
+    database,
+    access,
+)
 
 
 def violations(settings: Settings) -> Iterator[Violation]:

@@ -49,6 +49,8 @@ class Settings(BaseModel):
     """Test listener; it forwards to the idle colour."""
     service_port: Port = 8000
     """Port of a target."""
+    metrics_port: Port = 9464
+    """Metrics of a target; read by its own collector, never by clients."""
     client_cidrs: tuple[str, ...] = ("0.0.0.0/0",)
     """Who may reach the production listener; prod and the others stand behind WAF and API keys."""
 
@@ -68,10 +70,68 @@ class Settings(BaseModel):
     health_check_interval_seconds: Annotated[int, Field(ge=5, le=300)]
     health_check_timeout_seconds: Annotated[int, Field(ge=2, le=120)]
 
+    # The way in from the internet
+    domain: str | None = Field(None, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")
+    """Host name of the service; with `hosted_zone_id` it gets a certificate and an address."""
+    hosted_zone_id: str | None = Field(None, pattern=r"^Z[A-Z0-9]{1,31}$")
+    certificate_arn: str | None = Field(None, pattern=r"^arn:aws[a-z-]*:acm:")
+    """A certificate made elsewhere, instead of `hosted_zone_id`."""
+    waf_requests_per_five_minutes: Annotated[int, Field(ge=10, le=2_000_000_000)] = 6_000
+    """Of one client address; above it WAF answers 403. API keys have their own, finer limits."""
+
+    # Compute
+    instance_types: tuple[str, ...]
+    """In order of preference; several, because one type is sometimes sold out in an AZ."""
+    min_size: Annotated[int, Field(ge=0, le=500)]
+    max_size: Annotated[int, Field(ge=1, le=500)]
+    warm_pool: bool = False
+    """EC2: keep stopped instances ready; faster scale-out for the price of their disks."""
+    instance_warmup_seconds: Annotated[int, Field(ge=30, le=3600)] = 90
+    requests_per_target_per_minute: Annotated[int, Field(ge=1)] = 1_000
+    cpu_target_percent: Annotated[int, Field(ge=10, le=90)] = 70
+    eks_version: str = Field("1.34", pattern=r"^1\.\d{2}$")
+    eks_public_cidrs: tuple[str, ...] = ()
+    """Who may reach the cluster's API from outside the VPC; nobody by default."""
+    eks_admin_role_arns: tuple[str, ...] = ()
+
+    tools_image: str | None = None
+    """Image with `superagent` itself for the backup job on EKS; without it the job is suspended."""
+
+    # Data
+    database_class: str
+    database_version: str = Field("17.7", pattern=r"^1[5-9]\.\d{1,2}$")
+    """Minor versions too: an upgrade is a change that goes through staging first."""
+    database_storage_gib: Annotated[int, Field(ge=20, le=65_536)]
+    multi_az: bool
+    read_replica: bool
+    cross_region_replica: bool
+    cache_node_type: str
+    cache_version: str = Field("8.2", pattern=r"^\d\.\d$")
+    cache_nodes: Annotated[int, Field(ge=1, le=6)]
+
+    # Backups and disaster recovery
+    disaster_recovery: bool
+    """Replica bucket and copied backups in `replica_region`."""
+    replica_availability_zones: tuple[str, ...] = ("eu-west-1a", "eu-west-1b")
+    replica_region: str = Field("eu-west-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")
+    backup_retention_days: Annotated[int, Field(ge=0, le=35)]
+    """Point-in-time recovery; 35 is RDS's limit, 0 switches backups off."""
     backup_lock_days: Days
     """Object Lock of a backup: nobody deletes or changes it before this age."""
+    backup_keep_days: Days = 30
+    """Current backup objects expire after this age, older versions 7 days later."""
     database: str = Field(PROJECT, pattern=r"^[a-z][a-z0-9_]{0,62}$")
     """Database that the service uses first; a restore's cutover changes the pointer, not this key."""
+
+    # Operations
+    log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731]
+    """Days that CloudWatch knows (PutRetentionPolicy)."""
+    managed_grafana: bool
+    alert_email: str | None = Field(None, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
+    github_repository: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$")
+    """`owner/name` whose workflows may assume the deploy roles; without it there are none."""
+    github_oidc_provider_arn: str | None = Field(None, pattern=r"^arn:aws[a-z-]*:iam::\d{12}:oidc-provider/")
+    """An account has one such provider; give its ARN when another stack made it."""
 
     @property
     def local(self) -> bool:

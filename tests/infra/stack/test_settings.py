@@ -8,6 +8,8 @@ from infra.errors import UserError
 from infra.stack.profiles import ENVIRONMENTS
 from infra.stack.settings import load
 
+WITH_NAME = {"superagent:domain": "api.example.com", "superagent:hosted_zone_id": "Z0123456789"}
+
 BAD: list[tuple[dict[str, str], str]] = [
     ({"vpc_cidr": "10.0.0.0/8"}, r"vpc_cidr is '10\.0\.0\.0/8': a VPC here is a /16 to /20"),
     ({"vpc_cidr": "10.0.0.1/16"}, r"vpc_cidr is .* not an IPv4 network"),
@@ -35,6 +37,46 @@ BAD: list[tuple[dict[str, str], str]] = [
 ]
 
 
+BAD_IN_AWS: list[tuple[dict[str, str], str]] = [
+    ({"domain": ""}, r"domain is '': "),
+    ({"hosted_zone_id": "abc"}, r"hosted_zone_id is 'abc'"),
+    ({"backup_retention_days": "0"}, r"backup_retention_days is 0: prod keeps point-in-time backups"),
+    ({"protection": "false"}, r"protection is False: prod never runs without it"),
+    ({"multi_az": "false"}, r"multi_az is False: prod never runs without it"),
+    ({"cache_nodes": "1"}, r"cache_nodes is 1: Multi-AZ needs a replica"),
+    ({"max_size": "1"}, r"max_size is 1: below superagent:min_size \(3\)"),
+    ({"instance_types": "[]"}, r"instance_types .* at least one type"),
+    ({"instance_types": '["c7g.large", "c7i.large"]'}, r"Graviton \(c7g\.large\) and x86"),
+    ({"replica_region": "eu-central-1"}, r"replica_region .* same region dies with it"),
+    (
+        {"replica_region": "eu-west-3"},
+        r"replica_availability_zones .*not an AZ of the replica region eu-west-3",
+    ),
+    ({"disaster_recovery": "false"}, r"cross_region_replica is True: .*disaster_recovery"),
+    ({"backup_keep_days": "3"}, r"backup_keep_days is 3: .*lock of 30 days"),
+    ({"database_class": "m7g.large"}, r"database_class is 'm7g.large': not a type such as db"),
+    ({"database_version": "17"}, r"database_version is '17'"),
+    ({"log_retention_days": "42"}, r"log_retention_days is '42'"),
+    ({"eks_public_cidrs": '["0.0.0.0/0"]'}, r"eks_public_cidrs .* not for the whole internet"),
+    ({"client_cidrs": '["10.0.0.0/33"]'}, r"client_cidrs is '10.0.0.0/33': not an IPv4 network"),
+    ({"compute": "local"}, r"compute is 'local': "),
+    ({"github_repository": "no-owner"}, r"github_repository is 'no-owner'"),
+    ({"idle_timeout_seconds": "5000"}, r"idle_timeout_seconds is '5000'.*4000"),
+]
+
+
+@pytest.mark.parametrize(("keys", "said"), BAD_IN_AWS, ids=lambda value: str(value)[:60])
+def test_bad_configuration_of_prod_is_refused(keys: dict[str, str], said: str) -> None:
+    config = WITH_NAME | {f"superagent:{key}": value for key, value in keys.items()}
+    with pytest.raises(UserError, match=said):
+        load("prod", config)
+
+
+def test_prod_without_any_certificate_is_refused() -> None:
+    with pytest.raises(UserError, match=r"superagent:domain is None: the listener needs a certificate"):
+        load("prod", {})
+
+
 @pytest.mark.parametrize(("keys", "said"), BAD, ids=lambda value: str(value)[:60])
 def test_bad_configuration_is_refused_with_the_reason_and_the_fix(keys: dict[str, str], said: str) -> None:
     config = {f"superagent:{key}": value for key, value in keys.items()}
@@ -45,13 +87,19 @@ def test_bad_configuration_is_refused_with_the_reason_and_the_fix(keys: dict[str
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_every_profile_is_consistent(environment: str) -> None:
-    assert load(environment, {}).environment == environment
+@pytest.mark.parametrize("compute", ["ec2", "eks"])
+def test_every_profile_is_consistent(environment: str, compute: str) -> None:
+    choice = {} if environment == "local" else {"superagent:compute": compute, **WITH_NAME}
+    assert load(environment, choice).environment == environment
 
 
 def test_keys_of_providers_may_stand_beside_ours() -> None:
     settings = load(
         "dev",
-        {"aws:region": "eu-west-1", "superagent:availability_zones": '["eu-west-1a", "eu-west-1b"]'},
+        {
+            "aws:region": "eu-west-1",
+            **WITH_NAME,
+            "superagent:availability_zones": '["eu-west-1a", "eu-west-1b"]',
+        },
     )
     assert settings.region == "eu-west-1"

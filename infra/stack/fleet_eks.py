@@ -1,0 +1,151 @@
+"""Both colours as Deployments in one cluster, in the same target groups as the EC2 fleet would use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+from pulumi_kubernetes.apiextensions import CustomResource
+from pulumi_kubernetes.apps.v1 import Deployment
+from pulumi_kubernetes.autoscaling.v2 import HorizontalPodAutoscaler
+from pulumi_kubernetes.batch.v1 import CronJob
+from pulumi_kubernetes.core.v1 import ConfigMap, Namespace, Service, ServiceAccount
+from pulumi_kubernetes.networking.v1 import NetworkPolicy
+from pulumi_kubernetes.policy.v1 import PodDisruptionBudget
+
+from infra.stack import kubernetes_objects as objects
+from infra.stack.backups import Backups
+from infra.stack.component import Component
+from infra.stack.eks_cluster import POD_IDENTITY, EksCluster
+from infra.stack.fetch import Sources, script
+from infra.stack.fleet_ec2 import Estate, may
+from infra.stack.iam import Allow, role
+from infra.stack.outputs import COLOURS, Colour
+from infra.stack.settings import Settings
+
+# The release tool's: Pulumi writes them once.
+RELEASED = ["spec.replicas", "spec.template.spec.containers[0].image", "spec.template.spec.containers[0].env"]
+
+
+class FleetEks(Component):
+    """Cluster, namespace, per colour everything that a Deployment needs, and the nightly backup."""
+
+    def __init__(self, settings: Settings, estate: Estate) -> None:
+        super().__init__("fleet", settings)
+        self.estate = estate
+        self.cluster = EksCluster(settings, estate)
+        self.work = self._workload()
+        self.namespace = Namespace("superagent", **objects.namespace(), opts=self._inside())
+        self._identity("superagent", objects.ACCOUNT, may(settings, estate))
+        self._identity("backup-job", objects.BACKUP_ACCOUNT, self._backup_rights(estate.backups))
+        for account in (objects.ACCOUNT, objects.BACKUP_ACCOUNT):
+            ServiceAccount(
+                account,
+                metadata=objects.metadata(account),
+                automount_service_account_token=False,
+                opts=self._inside(self.namespace),
+            )
+        ConfigMap("settings", **objects.config_map(self.work), opts=self._inside(self.namespace))
+        NetworkPolicy("service", **objects.network_policy(self.work), opts=self._inside(self.namespace))
+        for colour in COLOURS:
+            self._colour(colour)
+        image = settings.tools_image or pulumi.Output.format(
+            "{0}:tools", estate.registry.repository.repository_url
+        )
+        CronJob(
+            "backup",
+            **objects.backup_job(self.work, image, suspended=settings.tools_image is None),
+            opts=self._inside(self.namespace),
+        )
+        self.register_outputs({"cluster": self.cluster.cluster.name})
+
+    def _inside(self, *needs: pulumi.Resource, **options: Any) -> pulumi.ResourceOptions:
+        return self.child(provider=self.cluster.inside, depends_on=list(needs), **options)
+
+    def _workload(self) -> objects.Workload:
+        settings, estate = self.settings, self.estate
+        fetch_script = pulumi.Output.all(
+            database_pointer=estate.releases.database_pointer.name,
+            cache_secret=estate.secrets.cache_auth.name,
+            cache_address=estate.cache.address,
+            providers_secret=estate.secrets.providers.name,
+        ).apply(
+            lambda names: script(
+                Sources(region=settings.region, database_name=settings.database, **names), objects.SECRETS
+            )
+        )
+        return objects.Workload(
+            environment=settings.environment,
+            region=settings.region,
+            image=pulumi.Output.format(
+                "{0}:{1}", estate.registry.repository.repository_url, settings.initial_image
+            ),
+            fetch_script=fetch_script,
+            service_port=settings.service_port,
+            metrics_port=settings.metrics_port,
+            drain_seconds=settings.longest_stream_seconds,
+            min_replicas=max(settings.min_size, 1),
+            max_replicas=settings.max_size,
+            cpu_target=settings.cpu_target_percent,
+            vpc_cidr=settings.vpc_cidr,
+            settings={
+                "HOST": "0.0.0.0",  # noqa: S104 - the NetworkPolicy says who reaches it
+                "PORT": str(settings.service_port),
+                "METRICS_PORT": str(settings.metrics_port),
+                "DATABASE_URL_FILE": f"{objects.SECRETS}/database_url",
+                "REDIS_URL_FILE": f"{objects.SECRETS}/redis_url",
+                "PROVIDERS_FILE": f"{objects.SECRETS}/providers.json",
+                "JOURNAL_DIR": "/var/lib/superagent/journal",
+                "ENVIRONMENT": settings.environment,
+                "DRAIN_SECONDS": str(settings.longest_stream_seconds),
+                "TRUSTED_PROXIES": "1",
+            },
+        )
+
+    def _identity(self, name: str, account: str, allow: list[Allow]) -> None:
+        worker = role(self, name, POD_IDENTITY, allow)
+        aws.eks.PodIdentityAssociation(
+            name,
+            cluster_name=self.cluster.cluster.name,
+            namespace=objects.NAMESPACE,
+            service_account=account,
+            role_arn=worker.arn,
+            opts=self.child(),
+        )
+
+    def _backup_rights(self, backups: Backups) -> list[Allow]:
+        """What a service may read, and the backup bucket to write to; deleting is not among it."""
+        bucket = backups.bucket.arn
+        key = backups.key
+        use_key = [Allow("UseBackupKey", ["kms:GenerateDataKey", "kms:Decrypt"], [key.arn])] if key else []
+        return [
+            *may(self.settings, self.estate),
+            *use_key,
+            Allow("ListBackups", ["s3:ListBucket", "s3:ListBucketVersions"], [bucket]),
+            Allow(
+                "WriteBackups",
+                ["s3:PutObject", "s3:GetObject", "s3:PutObjectRetention", "s3:AbortMultipartUpload"],
+                [bucket.apply(lambda arn: f"{arn}/*")],
+            ),
+        ]
+
+    def _colour(self, colour: Colour) -> None:
+        work, inside = self.work, self._inside
+        deployment = Deployment(
+            colour,
+            **objects.deployment(work, colour),
+            opts=inside(self.namespace, ignore_changes=RELEASED),
+        )
+        service = Service(colour, **objects.service(work, colour), opts=inside(self.namespace))
+        binding = objects.target_group_binding(work, colour, self.estate.edge.target_groups[colour].arn)
+        CustomResource(
+            f"{colour}-targets",
+            api_version="elbv2.k8s.aws/v1beta1",
+            kind="TargetGroupBinding",
+            metadata=binding["metadata"],
+            spec=binding["spec"],
+            opts=inside(service),
+        )
+        HorizontalPodAutoscaler(colour, **objects.autoscaler(work, colour), opts=inside(deployment))
+        PodDisruptionBudget(colour, **objects.disruption_budget(colour), opts=inside(deployment))

@@ -1,0 +1,142 @@
+"""Who may deploy from GitHub: short-lived credentials by OIDC, one role a job, each for one environment.
+
+The token's `sub` names repository and GitHub environment, so a pull request from a fork gets none of them
+(docs of aws-actions/configure-aws-credentials; GitHub "OpenID Connect in AWS").
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.stack.account import Account
+from infra.stack.backups import Backups
+from infra.stack.component import Component
+from infra.stack.edge import Edge
+from infra.stack.iam import Allow, role
+from infra.stack.registry import Registry
+from infra.stack.releases import Releases
+from infra.stack.settings import Settings
+
+ISSUER: Final = "token.actions.githubusercontent.com"
+AUDIENCE: Final = "sts.amazonaws.com"
+
+
+class Identity(Component):
+    """The OIDC provider and the roles `preview` (reads), `release` (moves traffic) and `image` (pushes)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        account: Account,
+        edge: Edge,
+        registry: Registry,
+        releases: Releases,
+        backups: Backups,
+    ) -> None:
+        super().__init__("identity", settings)
+        repository = settings.github_repository
+        if repository is not None:
+            provider = settings.github_oidc_provider_arn or self._issuer().arn
+            trust = self._trust(provider, repository)
+            # Reads the whole account's configuration for drift, but no data and no secret.
+            role(self, "preview", trust, managed=["job-function/ViewOnlyAccess"])
+            role(self, "image", trust, self._push(registry))
+            role(self, "release", trust, self._release(account, edge, releases, backups))
+        self.register_outputs({})
+
+    def _issuer(self) -> aws.iam.OpenIdConnectProvider:
+        return aws.iam.OpenIdConnectProvider(
+            "github", url=f"https://{ISSUER}", client_id_lists=[AUDIENCE], opts=self.child()
+        )
+
+    def _trust(self, provider: pulumi.Input[str], repository: str) -> dict[str, Any]:
+        """Workflows of this repository that run in this GitHub environment, and no others."""
+        return {
+            "Effect": "Allow",
+            "Principal": {"Federated": provider},
+            "Action": "sts:AssumeRoleWithWebIdentity",
+            "Condition": {
+                "StringEquals": {
+                    f"{ISSUER}:aud": AUDIENCE,
+                    f"{ISSUER}:sub": f"repo:{repository}:environment:{self.settings.environment}",
+                }
+            },
+        }
+
+    def _push(self, registry: Registry) -> list[Allow]:
+        return [
+            Allow("Login", ["ecr:GetAuthorizationToken"], ["*"]),
+            Allow(
+                "Push",
+                [
+                    "ecr:BatchCheckLayerAvailability",
+                    "ecr:BatchGetImage",
+                    "ecr:CompleteLayerUpload",
+                    "ecr:DescribeImages",
+                    "ecr:InitiateLayerUpload",
+                    "ecr:PutImage",
+                    "ecr:UploadLayerPart",
+                ],
+                [registry.repository.arn],
+            ),
+        ]
+
+    def _release(self, account: Account, edge: Edge, releases: Releases, backups: Backups) -> list[Allow]:
+        """Move weights, scale both colours, switch their images, write the journal; nothing else."""
+        groups = list(edge.target_groups.values())
+        fleet = account.arn(
+            "autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{self.settings.names.of('*')}"
+        )
+        return [
+            Allow(
+                "ReadTraffic",
+                [
+                    "elasticloadbalancing:DescribeListeners",
+                    "elasticloadbalancing:DescribeLoadBalancers",
+                    "elasticloadbalancing:DescribeRules",
+                    "elasticloadbalancing:DescribeTargetGroups",
+                    "elasticloadbalancing:DescribeTargetGroupAttributes",
+                    "elasticloadbalancing:DescribeTargetHealth",
+                    "autoscaling:DescribeAutoScalingGroups",
+                    "cloudwatch:GetMetricData",
+                    "ec2:DescribeInstances",
+                ],
+                ["*"],
+            ),
+            Allow(
+                "MoveTraffic",
+                ["elasticloadbalancing:ModifyListener"],
+                [edge.listener.arn, edge.test_listener.arn],
+            ),
+            Allow(
+                "RegisterTargets",
+                ["elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"],
+                [group.arn for group in groups],
+            ),
+            Allow(
+                "ScaleFleet",
+                [
+                    "autoscaling:SetDesiredCapacity",
+                    "autoscaling:UpdateAutoScalingGroup",
+                    "autoscaling:TerminateInstanceInAutoScalingGroup",
+                    "autoscaling:SuspendProcesses",
+                    "autoscaling:ResumeProcesses",
+                ],
+                [fleet],
+            ),
+            Allow(
+                "SwitchImage",
+                ["ssm:GetParameter", "ssm:PutParameter"],
+                [image.arn for image in releases.images.values()] + [releases.database_pointer.arn],
+            ),
+            Allow(
+                "Journal",
+                ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem",
+                 "dynamodb:Query"],
+                [releases.table.arn],
+            ),
+            Allow("ReadBackups", ["s3:ListBucket"], [backups.bucket.arn]),
+        ]  # fmt: skip

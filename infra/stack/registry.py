@@ -1,0 +1,53 @@
+"""Where images lie: tags that never move, scanned, encrypted, and tidied up."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+import pulumi_aws as aws
+
+from infra.stack.component import Component
+from infra.stack.secrets import Secrets
+from infra.stack.settings import Settings
+
+KEPT_IMAGES: Final = 50
+
+
+class Registry(Component):
+    """One repository; a release names an image by its immutable tag."""
+
+    def __init__(self, settings: Settings, secrets: Secrets) -> None:
+        super().__init__("registry", settings)
+        self.repository = aws.ecr.Repository(
+            "service",
+            name=settings.names.of("service"),
+            image_tag_mutability="IMMUTABLE",
+            image_scanning_configuration={"scan_on_push": True},
+            encryption_configurations=[{"encryption_type": "KMS", "kms_key": secrets.data_key.arn}],
+            force_delete=False,
+            opts=self.guarded(),
+        )
+        rules = [
+            ("untagged", {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days"}, 7),
+            ("too many", {"tagStatus": "any", "countType": "imageCountMoreThan"}, KEPT_IMAGES),
+        ]
+        aws.ecr.LifecyclePolicy(
+            "service",
+            repository=self.repository.name,
+            policy=json.dumps(
+                {
+                    "rules": [
+                        {
+                            "rulePriority": priority,
+                            "description": description,
+                            "selection": {**selection, "countNumber": number},
+                            "action": {"type": "expire"},
+                        }
+                        for priority, (description, selection, number) in enumerate(rules, start=1)
+                    ]
+                }
+            ),
+            opts=self.child(),
+        )
+        self.register_outputs({"url": self.repository.repository_url})

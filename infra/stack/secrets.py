@@ -1,0 +1,104 @@
+"""Keys and secrets. No value is in the program: RDS makes its own, a person or AWS the others."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.stack.account import Account
+from infra.stack.component import Component
+from infra.stack.iam import document
+from infra.stack.settings import Settings
+
+DELETION_WINDOW_DAYS = 30
+
+
+def key_policy(account: Account, *services: str) -> pulumi.Output[str]:
+    """IAM decides inside the account; the named services may use the key on the account's behalf."""
+    statements = [
+        {
+            "Sid": "AccountDecides",
+            "Effect": "Allow",
+            "Principal": {"AWS": pulumi.Output.format("arn:aws:iam::{0}:root", account.id)},
+            "Action": "kms:*",
+            "Resource": "*",
+        }
+    ]
+    if services:
+        statements.append(
+            {
+                "Sid": "ServicesUse",
+                "Effect": "Allow",
+                "Principal": {"Service": list(services)},
+                "Action": [
+                    "kms:Encrypt",
+                    "kms:Decrypt",
+                    "kms:ReEncrypt*",
+                    "kms:GenerateDataKey*",
+                    "kms:DescribeKey",
+                ],
+                "Resource": "*",
+                "Condition": {"StringEquals": {"aws:SourceAccount": account.id}},
+            }
+        )
+    return document(*statements)
+
+
+def key(
+    parent: Component, name: str, account: Account, *services: str, region: str | None = None
+) -> aws.kms.Key:
+    """A customer key with yearly rotation and an alias."""
+    made = aws.kms.Key(
+        name,
+        description=f"SuperAgent {parent.settings.environment} {name}",
+        enable_key_rotation=True,
+        deletion_window_in_days=DELETION_WINDOW_DAYS,
+        policy=key_policy(account, *services),
+        region=region,
+        opts=parent.guarded(),
+    )
+    aws.kms.Alias(
+        name,
+        name=f"alias/{parent.settings.names.of(name)}",
+        target_key_id=made.key_id,
+        region=region,
+        opts=parent.child(),
+    )
+    return made
+
+
+class Secrets(Component):
+    """The data key, the cache's token and the box for provider keys."""
+
+    def __init__(self, settings: Settings, account: Account) -> None:
+        super().__init__("secrets", settings)
+        self.data_key = key(self, "data", account)
+        logs = f"logs.{settings.region}.amazonaws.com"
+        self.log_key = key(self, "logs", account, logs, "sns.amazonaws.com", "cloudwatch.amazonaws.com")
+        self.providers = self._secret(
+            "providers", "API keys of the model providers, as JSON; put by a person"
+        )
+        self.cache_auth = self._secret("cache", "AUTH token of the cache")
+        generated = aws.secretsmanager.get_random_password_output(
+            password_length=48, exclude_punctuation=True, include_space=False
+        ).random_password
+        self.cache_token: pulumi.Output[str] = pulumi.Output.secret(generated)
+        aws.secretsmanager.SecretVersion(
+            "cache",
+            secret_id=self.cache_auth.id,
+            secret_string_wo=self.cache_token,
+            secret_string_wo_version=1,
+            # A new value is generated at every run; only the first one counts. Rotation: docs/operations.
+            opts=self.child(ignore_changes=["secretStringWo"]),
+        )
+        self.register_outputs({})
+
+    def _secret(self, name: str, description: str) -> aws.secretsmanager.Secret:
+        return aws.secretsmanager.Secret(
+            name,
+            name=self.settings.names.path(name).removeprefix("/"),
+            description=description,
+            kms_key_id=self.data_key.arn,
+            recovery_window_in_days=DELETION_WINDOW_DAYS if self.settings.protection else 7,
+            opts=self.guarded(),
+        )
