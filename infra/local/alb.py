@@ -7,10 +7,12 @@ the controller computes them anew. While the API is away, traffic goes on as bef
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -19,9 +21,9 @@ from urllib.parse import urlsplit
 import click
 
 from infra.errors import UserError
-from infra.local.alb_config import Settings, resources
+from infra.local.alb_config import Resources, Settings, resources
 from infra.local.alb_envoy import Admin, remove_leftovers, reports, write_bootstrap, write_resources
-from infra.local.alb_model import Edge
+from infra.local.alb_model import Edge, Forward, returned, without
 from infra.local.aws_log import log
 from infra.local.loopback import call
 
@@ -31,7 +33,7 @@ REREAD_SECONDS: Final = 5.0
 REPORT_SECONDS: Final = 0.25
 REPEAT_SECONDS: Final = 2.0
 """An unchanged report is repeated, because it expires (`aws_health.REPORT_LIFETIME`)."""
-NEW_CLUSTER_SECONDS: Final = 3.0
+ENVOY_SECONDS: Final = 3.0
 
 
 class Controller:
@@ -67,9 +69,11 @@ class Controller:
         from infra.local.alb_state import read_edge
 
         edge = read_edge(self._elbv2)
-        previous = self._edge if edge != self._edge else None
-        found = resources(edge, previous, self._settings)
-        write_resources(self._folder, found, lambda: self._await_clusters(edge))
+        if back := returned(self._edge, edge):
+            # Envoy would remember the health of their earlier life; it forgets a target that is gone.
+            self._write(without(edge, back))
+            self._await(lambda: self._forgotten(edge, back))
+        found = self._write(edge)
         if edge != self._edge:
             log("applied", listeners=[one.port for one in edge.listeners], weights=_weights(edge))
         elif self._cleanup_due:
@@ -87,17 +91,27 @@ class Controller:
             log("Envoy refused a configuration and goes on with the last one; its own log says why")
         self._refused = refused
 
-    def _await_clusters(self, edge: Edge) -> None:
-        """Until Envoy has every target group that the routes will name; not longer than it could take."""
+    def _write(self, edge: Edge) -> Resources:
+        previous = self._edge if edge != self._edge else None
+        found = resources(edge, previous, self._settings)
         wanted = {group.name for group in edge.groups.values()}
-        deadline = time.monotonic() + NEW_CLUSTER_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                if wanted <= self._admin.hosts().keys():
-                    return
-            except (OSError, ValueError):
-                return  # Envoy is down; it will read everything at once
-            time.sleep(0.02)
+        write_resources(
+            self._folder, found, lambda: self._await(lambda: wanted <= self._admin.hosts().keys())
+        )
+        return found
+
+    def _forgotten(self, edge: Edge, ids: dict[str, set[str]]) -> bool:
+        hosts = self._admin.hosts()
+        return not any(
+            address in ids[arn] for arn in ids for address, _ in hosts.get(edge.groups[arn].name, {})
+        )
+
+    def _await(self, condition: Callable[[], bool]) -> None:
+        """Until Envoy has taken something over; not longer than it could take, and not when it is down."""
+        deadline = time.monotonic() + ENVOY_SECONDS
+        with contextlib.suppress(OSError, ValueError):
+            while not condition() and time.monotonic() < deadline:
+                time.sleep(0.02)
 
     def watch(self) -> None:
         """For ever: ask the API for the next change; it answers when there is one."""
@@ -137,8 +151,6 @@ class Controller:
 
 
 def _weights(edge: Edge) -> dict[str, list[Any]]:
-    from infra.local.alb_model import Forward
-
     names = {arn: group.name for arn, group in edge.groups.items()}
     return {
         str(listener.port): [

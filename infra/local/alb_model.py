@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -121,3 +121,29 @@ class Edge:
 
     listeners: tuple[Listener, ...]
     groups: dict[str, TargetGroup]
+
+
+def returned(before: Edge | None, after: Edge) -> dict[str, set[str]]:
+    """Targets (ids by group ARN) that were draining and are registered again, perhaps as a new process."""
+    if before is None:
+        return {}
+    leaving = {
+        arn: {target.id for target in group.targets if target.draining}
+        for arn, group in before.groups.items()
+    }
+    found = {
+        arn: {target.id for target in group.targets if not target.draining} & leaving.get(arn, set())
+        for arn, group in after.groups.items()
+    }
+    return {arn: ids for arn, ids in found.items() if ids}
+
+
+def without(edge: Edge, left_out: dict[str, set[str]]) -> Edge:
+    """`edge` less some targets (ids by group ARN)."""
+    groups = {
+        arn: replace(
+            group, targets=tuple(one for one in group.targets if one.id not in left_out.get(arn, set()))
+        )
+        for arn, group in edge.groups.items()
+    }
+    return replace(edge, groups=groups)

@@ -68,9 +68,10 @@ class HealthBoard:
         self._drained |= {key for key, report in taken.items() if report.state == "unused"}
 
     def seen(self, arn: str, target: str) -> tuple[str, str | None, str | None]:
+        """State, reason and description of a registered target."""
         report = self._reports.get((arn, target))
-        if report is None:
-            return REGISTERING
+        if report is None or report.state in ("draining", "unused"):
+            return REGISTERING  # a report about the life before this one says nothing
         if self._clock() - report.at > REPORT_LIFETIME:
             return NO_REPORT
         return report.state, report.reason, report.description

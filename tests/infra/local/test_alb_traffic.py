@@ -145,3 +145,33 @@ async def test_the_last_target_of_a_group_drains_and_new_requests_get_503(
         await until(refused, "new requests get 503")
         only.finish_streams.set()
         assert (await answer.read()).endswith(b"data: [DONE]\n\n")
+
+
+async def test_a_target_that_returns_from_draining_proves_its_health_anew(
+    balancer: Balancer, targets: Start
+) -> None:
+    only = await targets("blue-1")
+    balancer.register("blue", only)
+    await healthy(balancer, "blue", only)
+    async with aiohttp.ClientSession() as session:
+        answer = await session.get(f"http://127.0.0.1:{balancer.port}/stream")
+        balancer.deregister("blue", only)
+
+        async def refused() -> bool:
+            return set(await builds(balancer.port, 5)) == {"503"}
+
+        await until(refused, "the target drains")
+        only.healthy = False
+        balancer.register("blue", only)
+        seen: list[str] = []
+
+        def unhealthy() -> bool:
+            seen.append(balancer.health("blue")[only.host][0])
+            return seen[-1] == "unhealthy"
+
+        await until(unhealthy, "the target is unhealthy")
+        assert set(seen) <= {"initial", "unhealthy"}
+        only.healthy = True
+        await healthy(balancer, "blue", only)
+        only.finish_streams.set()
+        assert (await answer.read()).endswith(b"data: [DONE]\n\n")
