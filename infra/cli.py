@@ -17,6 +17,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
         "infra.release.commands:release",
         "Blue-green releases: start, status, abort, resume, history …",
     ),
+    "backup": ("infra.recovery.commands:backup", "Make, list, verify and prune backups."),
 }
 
 

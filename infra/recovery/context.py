@@ -65,7 +65,7 @@ def load(stack: str, bucket: str | None = None, region: str | None = None) -> Co
         session = boto3.Session(aws_access_key_id=local, aws_secret_access_key=local, region_name=region)
         make: Any = session.client
         client = make("s3", endpoint_url=env.endpoint, config=CLIENT_CONFIG)
-    return Context(env, Store(client, bucket or env.outputs.backup_bucket))
+    return Context(env, Store(client, bucket or env.outputs.backup_bucket, need_kms=env.endpoint is None))
 
 
 def secret_path(name: str) -> Path:

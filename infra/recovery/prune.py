@@ -52,7 +52,7 @@ def run(
             if decision.remove:
                 _remove_backup(store, decision.entry.kind, decision.entry.id)
         for prefix in outcome.orphans:
-            _remove(store, _versions(store, prefix))
+            _remove(store, [item for item in _versions(store, prefix) if not _lock(store, item, now)[0]])
     return outcome
 
 
@@ -111,7 +111,8 @@ def _remove_backup(store: Store, kind: Kind, backup_id: str) -> None:
     versions = _versions(store, folder(kind, backup_id))
     _remove(store, [item for item in versions if item["Key"] == first])
     _remove(store, [item for item in versions if item["Key"] != first])
-    _remove(store, _versions(store, ledger.key(kind, backup_id)))
+    # The ledger's versions may be locked by the bucket's default; a marker hides them, and is allowed.
+    store.client.delete_object(Bucket=store.bucket, Key=ledger.key(kind, backup_id))
 
 
 def _versions(store: Store, prefix: str) -> list[dict[str, str]]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
+from infra.errors import UserError
 from infra.recovery.catalog import Entry
-from infra.recovery.manifest import Kind
+from infra.recovery.manifest import KINDS, Kind
 
 DAYS: Final[dict[Kind, int]] = {"postgres": 30, "redis": 7, "config": 30, "base": 7}
 """Days a backup is kept when nothing else is configured; `base` is the local point-in-time window."""
@@ -47,6 +48,21 @@ def decide(
                 remove = True
         decisions.append(Decision(entry, remove, reason))
     return decisions
+
+
+def parse_days(given: tuple[str, ...]) -> dict[Kind, int]:
+    """`KIND=DAYS` as a person writes it; `UserError` naming what is wrong."""
+    days: dict[Kind, int] = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        kind = next((kind for kind in KINDS if kind == name), None)
+        if kind is None or not number.isdigit() or int(number) < 1:
+            raise UserError(
+                f"{text!r} is no retention.",
+                f"Write KIND=DAYS, for example postgres=30 ({', '.join(KINDS)}).",
+            )
+        days[kind] = int(number)
+    return days
 
 
 def _reason(entry: Entry, entries: list[Entry], position: int, cutoff: datetime) -> Reason:

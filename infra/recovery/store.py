@@ -33,45 +33,46 @@ class Found:
 
 
 class Store:
-    """One backup bucket through one S3 client. `kms_key` is what every object is encrypted under."""
+    """One backup bucket through one S3 client. `need_kms` refuses a bucket without SSE-KMS."""
 
-    def __init__(self, client: Any, bucket: str, kms_key: str | None = None) -> None:
+    def __init__(
+        self, client: Any, bucket: str, need_kms: bool = True, part: int = PART, segment: int = SEGMENT
+    ) -> None:
         self.client = client
         self.bucket = bucket
-        self._kms_key = kms_key
+        self.need_kms = need_kms
+        self.part = part
+        self.segment = segment
+        self._encryption: dict[str, str] | None = None
 
-    @property
-    def kms_key(self) -> str:
-        """The key of the bucket's default encryption; a bucket without SSE-KMS is refused."""
-        if self._kms_key is None:
-            self._kms_key = self._default_key()
-        return self._kms_key
+    def encryption(self) -> dict[str, str]:
+        """Arguments of a write that make S3 encrypt as the bucket's default says."""
+        if self._encryption is None:
+            self._encryption = self._default_encryption()
+        return self._encryption
 
-    def _default_key(self) -> str:
+    def _default_encryption(self) -> dict[str, str]:
         try:
-            rules = self.client.get_bucket_encryption(Bucket=self.bucket)[
-                "ServerSideEncryptionConfiguration"
-            ]["Rules"]
+            answer = self.client.get_bucket_encryption(Bucket=self.bucket)
+            rules = answer["ServerSideEncryptionConfiguration"]["Rules"]
         except ClientError as failed:
             if code_of(failed) != "ServerSideEncryptionConfigurationNotFoundError":
                 raise self.failure("read the encryption of", failed) from None
             rules = []
+        except BotoCoreError as failed:
+            raise self.failure("read the encryption of", failed) from None
         for rule in rules:
             default = rule.get("ApplyServerSideEncryptionByDefault", {})
-            if default.get("SSEAlgorithm", "").startswith("aws:kms") and default.get("KMSMasterKeyID"):
-                key: str = default["KMSMasterKeyID"]
-                return key
-        raise UserError(
-            f"Bucket {self.bucket} does not encrypt with a KMS key of its own.",
-            "Bring the stack up to date with `pulumi up` (locally `superagent up`).",
-        )
-
-    def encryption(self) -> dict[str, str]:
-        """Arguments that make S3 encrypt an object under the bucket's own key.
-
-        The key is named, because `aws:kms` alone means the account's default S3 key.
-        """
-        return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key}
+            if default.get("SSEAlgorithm") == "aws:kms":
+                # `aws:kms` alone would mean the account's S3 key, not the bucket's.
+                key = default.get("KMSMasterKeyID")
+                return {"ServerSideEncryption": "aws:kms", **({"SSEKMSKeyId": key} if key else {})}
+        if self.need_kms:
+            raise UserError(
+                f"Bucket {self.bucket} does not encrypt with KMS.",
+                "Bring the stack up to date with `pulumi up`.",
+            )
+        return {"ServerSideEncryption": "AES256"}
 
     def failure(self, verb: str, error: Exception) -> OperationFailed:
         """An S3 error as a sentence."""
@@ -133,9 +134,9 @@ class Store:
 
     # streams ---------------------------------------------------------------------------------------
 
-    def writer(self, prefix: str, part: int = PART, segment: int = SEGMENT) -> Writer:
+    def writer(self, prefix: str) -> Writer:
         """A stream into objects `prefix.00000`, `prefix.00001`, …; a context manager."""
-        return Writer(self, prefix, part, segment)
+        return Writer(self, prefix, self.part, self.segment)
 
     def read(self, segments: tuple[Segment, ...]) -> Iterator[bytes]:
         """The stream back, in order; `IntegrityError` on the first segment that is not what was written."""
@@ -151,7 +152,7 @@ class Store:
                     raise IntegrityError(f"{segment.key} is damaged: its SHA-256 is not the manifest's.")
 
     def _ranges(self, pool: ThreadPoolExecutor, segment: Segment) -> Iterator[bytes]:
-        starts = iter(range(0, segment.size, PART))
+        starts = iter(range(0, segment.size, self.part))
         waiting: deque[Future[bytes]] = deque()
         for start in starts:
             waiting.append(pool.submit(self._range, segment, start))
@@ -161,7 +162,7 @@ class Store:
             yield waiting.popleft().result()
 
     def _range(self, segment: Segment, start: int) -> bytes:
-        end = min(start + PART, segment.size) - 1
+        end = min(start + self.part, segment.size) - 1
         which = {"VersionId": segment.version_id} if segment.version_id else {}
         for attempt in range(READ_ATTEMPTS):
             try:

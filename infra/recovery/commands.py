@@ -1,0 +1,231 @@
+"""`superagent backup`: make, list, verify and prune backups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.table import Table
+
+from infra import console
+from infra.errors import OperationFailed
+from infra.recovery import (
+    backup as postgres_backup,
+)
+from infra.recovery import (
+    catalog,
+    config_backup,
+    context,
+    ledger,
+    prune,
+    redis_backup,
+    retention,
+    telemetry,
+    verify,
+)
+from infra.recovery.context import Context
+from infra.recovery.lease import hold
+from infra.recovery.manifest import KINDS, Kind, Manifest
+from infra.recovery.progress import meter
+from infra.stack.environment import metrics_folder
+
+stack_option = click.option(
+    "--stack", default="local", show_default=True, help="Environment: local, dev, staging, prod."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def backup() -> None:
+    """Make, list, verify and prune backups. `superagent restore` brings one back.
+
+    \b
+    superagent backup create                   Postgres, Redis and configuration
+    superagent backup list                     what there is, and what was verified
+    superagent backup verify                   read back what was not read this week
+    superagent backup prune --dry-run          what retention would remove, and why
+    """
+
+
+@backup.command()
+@stack_option
+@click.option(
+    "--only", type=click.Choice(["postgres", "redis", "config"]), multiple=True, help="Only this kind."
+)
+@click.option(
+    "--encrypt", "kms_key", metavar="KMS_KEY", help="Encrypt here too, under a data key wrapped by this key."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be backed up; change nothing.")
+@json_option
+def create(stack: str, only: tuple[Kind, ...], kms_key: str | None, dry_run: bool, as_json: bool) -> None:
+    """Back up Postgres (one snapshot, streamed), Redis and configuration into the stack's bucket.
+
+    The manifest is written last: a backup that was interrupted does not exist. One run of a kind at a time.
+    """
+    place = context.load(stack)
+    kinds = only or ("postgres", "redis", "config")
+    if dry_run:
+        _tell_plan(place, kinds, as_json)
+        return
+    made = []
+    for kind in kinds:
+        made.append(create_one(place, kind, kms_key))
+    telemetry.publish_backups(place.store, place.name, metrics_folder())
+    if as_json:
+        console.print_json([summary(one) for one in made])
+        return
+    for one in made:
+        console.out.print(f"{one.kind:9} {one.id}  {one.size:,} bytes  {one.rows:,} rows")
+
+
+def create_one(place: Context, kind: Kind, kms_key: str | None) -> Manifest:
+    """One backup under its lease; a failure is counted before it is raised."""
+    work: dict[Kind, Callable[..., Manifest]] = {
+        "postgres": lambda draft, lease: postgres_backup.postgres(draft, place.database(), lease),
+        "redis": lambda draft, lease: redis_backup.create(draft, place.redis_url(), lease),
+        "config": lambda draft, lease: config_backup.create(draft, _configuration(place), lease),
+    }
+    try:
+        with console.step(f"Back up {kind}"), hold(place.lease_table(), f"backup {kind}") as lease:
+            draft = postgres_backup.Draft(place.store, kind, place.name, place.client("kms"), kms_key)
+            return work[kind](draft, lease)
+    except OperationFailed:
+        telemetry.count_failure(place.name, metrics_folder(), kind)
+        raise
+
+
+def _configuration(place: Context) -> dict[str, Any]:
+    return config_backup.collect(place.env.outputs, place.client("ssm"), place.lease_table())
+
+
+def _tell_plan(place: Context, kinds: tuple[Kind, ...], as_json: bool) -> None:
+    known = {kind: catalog.entries(place.store, kind) for kind in kinds}
+    last = {kind: catalog.read(place.store, kind, found[-1].id) for kind, found in known.items() if found}
+    plan = [
+        {
+            "kind": kind,
+            "bucket": place.store.bucket,
+            "last_bytes": last[kind].size if kind in last else None,
+            "last_seconds": last[kind].duration_seconds if kind in last else None,
+        }
+        for kind in kinds
+    ]
+    if as_json:
+        console.print_json({"dry_run": True, "would_create": plan})
+        return
+    for one in plan:
+        took = (
+            f"last time {one['last_bytes']:,} bytes in {one['last_seconds']} s"
+            if one["last_bytes"]
+            else ("the first one")
+        )
+        console.out.print(f"Would back up {one['kind']} into {one['bucket']} ({took}).")
+
+
+def summary(manifest: Manifest) -> dict[str, Any]:
+    """A backup in a few values, for listings."""
+    return {
+        "kind": manifest.kind,
+        "id": manifest.id,
+        "snapshot_at": manifest.snapshot_at,
+        "bytes": manifest.size,
+        "rows": manifest.rows,
+        "seconds": manifest.duration_seconds,
+        "encrypted_here": manifest.encryption is not None,
+    }
+
+
+@backup.command("list")
+@stack_option
+@click.option("--kind", type=click.Choice(KINDS), help="Only this kind.")
+@json_option
+def list_(stack: str, kind: Kind | None, as_json: bool) -> None:
+    """List complete backups, oldest first, with when each was last verified."""
+    place = context.load(stack)
+    rows = []
+    for one in (kind,) if kind else KINDS:
+        for entry in catalog.entries(place.store, one):
+            book = ledger.read(place.store, one, entry.id)
+            try:
+                line = summary(catalog.read(place.store, one, entry.id))
+            except OperationFailed as damaged:
+                line = {"kind": one, "id": entry.id, "damaged": damaged.message}
+            rows.append({**line, "verified_at": book.verified_at, "found_damaged": book.damaged})
+    if as_json:
+        console.print_json(rows)
+        return
+    table = Table("kind", "id", "snapshot", "bytes", "rows", "verified")
+    for row in rows:
+        state = "DAMAGED" if row["found_damaged"] or "damaged" in row else (row["verified_at"] or "never")
+        table.add_row(
+            *(str(row.get(name, "?")) for name in ("kind", "id", "snapshot_at", "bytes", "rows")), state
+        )
+    console.out.print(table if rows else "No backup yet. Make one with `superagent backup create`.")
+
+
+@backup.command("verify")
+@stack_option
+@click.option("--full", is_flag=True, help="Read everything, also what the ledger vouches for.")
+@click.option("--kind", type=click.Choice(KINDS), help="Only this kind.")
+@click.option("--id", "backup_id", help="Only this backup.")
+@json_option
+def verify_(stack: str, full: bool, kind: Kind | None, backup_id: str | None, as_json: bool) -> None:
+    """Read backups and compare every object with its manifest.
+
+    Objects that were read in the last seven days and have not changed are trusted; --full reads them too.
+    """
+    place = context.load(stack)
+    found = [
+        entry
+        for one in ((kind,) if kind else KINDS)
+        for entry in catalog.entries(place.store, one)
+        if backup_id in (None, entry.id)
+    ]
+    if backup_id and not found:
+        catalog.read(place.store, kind or "postgres", backup_id)
+    with meter("Verifying", None) as progress:
+        verdicts = [verify.backup(place.store, entry, progress, full) for entry in found]
+    telemetry.publish_backups(place.store, place.name, metrics_folder())
+    if as_json:
+        console.print_json([{**asdict(verdict), "sound": verdict.sound} for verdict in verdicts])
+    else:
+        for one in verdicts:
+            state = "[green]sound[/green]" if one.sound else "[red]DAMAGED[/red]"
+            console.out.print(
+                f"{one.kind:9} {one.id}  {state}  {one.read} read, {one.trusted} trusted by the ledger"
+            )
+    verify.require_sound(verdicts)
+
+
+@backup.command("prune")
+@stack_option
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="KIND=DAYS",
+    help="Other than 30 d Postgres and configuration, 7 d Redis.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would go and why the rest stays; change nothing.")
+@json_option
+def prune_(stack: str, keep: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+    """Remove backups older than retention allows, and what killed runs left.
+
+    Never the newest verified backup of a kind, never one with a locked object, never a base that the
+    point-in-time window begins in; and nothing at all of a kind of which nothing was verified.
+    """
+    place = context.load(stack)
+    outcome = prune.run(place.store, datetime.now(UTC), retention.parse_days(keep), dry_run)
+    if as_json:
+        console.print_json({**asdict(outcome), "dry_run": dry_run})
+        return
+    verb = "would go" if dry_run else "removed"
+    for one in outcome.decisions:
+        word = verb if one.remove else "stays"
+        console.out.print(f"{one.entry.kind:9} {one.entry.id}  {word} ({one.reason})")
+    for key in [*outcome.orphans, *outcome.uploads]:
+        console.out.print(f"unfinished {key}  {verb}")
+    if not (outcome.decisions or outcome.orphans or outcome.uploads):
+        console.out.print("Nothing to prune.")

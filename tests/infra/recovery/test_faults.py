@@ -1,0 +1,323 @@
+"""Whatever dies or fails, a backup is whole or it does not exist, and a restore can be finished."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import psycopg
+import pytest
+from botocore.config import Config
+
+from infra.errors import OperationFailed, UserError
+from infra.recovery import catalog, load, restore, verify
+from infra.recovery.backup import Draft, postgres
+from infra.recovery.database import Address
+from infra.recovery.lease import hold
+from infra.recovery.manifest import IntegrityError, Manifest
+from infra.recovery.progress import Meter
+from infra.recovery.store import Store
+from tests.infra.recovery.conftest import Cloud, back_up
+from tests.infra.recovery.faulty import Proxy, proxy
+from tests.parts import REGION
+
+pytestmark = pytest.mark.component
+
+PART = 5 << 20
+FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture
+def noisy(database_url: str) -> Address:
+    """A small database with one table that does not compress: its archive needs several parts."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("create extension pgcrypto")
+        connection.execute("create table noise (id int primary key, body bytea)")
+        connection.execute(
+            "insert into noise select n, gen_random_bytes(1024) from generate_series(1, 11000) n"
+        )
+        connection.execute("create table calm as select n from generate_series(1, 100) n")
+    return Address.parse(database_url)
+
+
+@pytest.fixture
+def gate(moto_endpoint: str) -> Iterator[Proxy]:
+    with proxy(moto_endpoint) as state:
+        yield state
+
+
+def through(cloud: Cloud, gate: Proxy, attempts: int = 2) -> Cloud:
+    """The same cloud, every call through the proxy, with few and quick retries."""
+    config = Config(retries={"mode": "standard", "max_attempts": attempts}, read_timeout=20)
+
+    def client(service: str) -> Any:
+        return boto3.client(service, region_name=REGION, endpoint_url=gate.url, config=config)  # type: ignore[call-overload]
+
+    table = boto3.resource("dynamodb", region_name=REGION, endpoint_url=gate.url, config=config)
+    s3 = client("s3")
+    return replace(
+        cloud,
+        store=Store(s3, cloud.store.bucket, part=PART),
+        table=table.Table("release"),
+        kms=client("kms"),
+        s3=s3,
+    )
+
+
+def in_child(work: Callable[[], object]) -> int:
+    """Run in a forked process; its exit code, negative for a signal."""
+
+    def body() -> None:
+        os.setpgid(0, 0)
+        work()
+        os._exit(0)
+
+    child = FORK.Process(target=body)
+    child.start()
+    child.join(60)
+    assert child.exitcode is not None, "the child hangs"
+    return child.exitcode
+
+
+def backup_in_child(cloud: Cloud, source: Address) -> None:
+    with hold(cloud.table, "backup postgres", lease_seconds=0.4, beat_seconds=10) as lease:
+        postgres(Draft(cloud.store, "postgres", "test", cloud.kms, cloud.key), source, lease)
+
+
+def assert_listed_backups_are_whole(cloud: Cloud) -> int:
+    found = catalog.entries(cloud.store, "postgres")
+    for entry in found:
+        assert verify.backup(cloud.store, entry, Meter(None, 0), full=True).sound
+    return len(found)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_backup_killed_at_any_call_is_whole_or_absent(
+    cloud: Cloud, noisy: Address, gate: Proxy, moment: str
+) -> None:
+    far = through(cloud, gate)
+    assert in_child(lambda: backup_in_child(far, noisy)) == 0
+    recorded = len(gate.calls)
+    assert recorded > 12, gate.calls
+    assert sum("UploadPart" in c or "partNumber=" in c for c in gate.calls) >= 3
+    whole = assert_listed_backups_are_whole(cloud)
+    for victim in range(recorded):
+        gate.calls.clear()
+        pids: list[int] = []
+
+        def strike(number: int, call: str, victim: int = victim, pids: list[int] = pids) -> None:
+            if number == victim:
+                os.killpg(pids[0], signal.SIGKILL)
+
+        if moment == "before":
+            gate.decide, gate.after = (lambda n, c: (strike(n, c), None)[1]), lambda n, c: None
+        else:
+            gate.decide, gate.after = (lambda n, c: None), strike
+
+        def tell_pid() -> None:
+            backup_in_child(far, noisy)
+
+        child = FORK.Process(target=lambda: (os.setpgid(0, 0), gate_open.wait(), tell_pid(), os._exit(0)))
+        gate_open = FORK.Event()
+        child.start()
+        pids.append(child.pid or 0)
+        gate_open.set()
+        child.join(60)
+        assert child.exitcode in (-signal.SIGKILL, 0), f"call {victim}: {child.exitcode}"
+        now = assert_listed_backups_are_whole(cloud)
+        assert now - whole in (0, 1)
+        whole = now
+    gate.decide, gate.after = (lambda n, c: None), lambda n, c: None
+    before = whole
+    assert in_child(lambda: backup_in_child(far, noisy)) == 0
+    assert assert_listed_backups_are_whole(cloud) == before + 1
+
+
+def test_errors_and_throttling_that_pass_are_survived(cloud: Cloud, noisy: Address, gate: Proxy) -> None:
+    gate.decide = lambda number, call: {0: "500", 1: "slowdown", 2: "cut"}.get(number % 4)  # type: ignore[return-value]
+    made = back_up(through(cloud, gate, attempts=8), noisy)
+    assert made.tables["public.noise"].rows == 11000
+    assert assert_listed_backups_are_whole(cloud) == 1
+
+
+def test_errors_that_stay_end_the_backup_and_leave_nothing_listed(
+    cloud: Cloud, noisy: Address, gate: Proxy
+) -> None:
+    gate.decide = lambda number, call: "slowdown" if "partNumber=2" in call else None
+    with pytest.raises(OperationFailed, match=r"Could not write backups/postgres/.*: SlowDown"):
+        back_up(through(cloud, gate), noisy)
+    assert catalog.entries(cloud.store, "postgres") == []
+    assert not cloud.s3.list_multipart_uploads(Bucket=cloud.store.bucket).get("Uploads")
+
+
+def test_a_network_cut_in_the_middle_of_an_object_is_read_again(
+    cloud: Cloud, noisy: Address, gate: Proxy, spare_noisy: str
+) -> None:
+    made = back_up(replace(cloud, store=Store(cloud.s3, cloud.store.bucket, part=PART)), noisy)
+    seen: set[str] = set()
+
+    def cut_each_object_once(number: int, call: str) -> Any:
+        if call.startswith("GET") and "noise" not in call and call not in seen:
+            seen.add(call)
+            return "half"
+        return None
+
+    gate.decide = cut_each_object_once
+    far = through(cloud, gate)
+    assert restore.run(far.store, made, noisy, spare_noisy, far.kms).rows == 11100
+    assert len(seen) >= 3
+
+
+def test_a_network_that_stays_away_ends_the_restore_with_a_sentence(
+    cloud: Cloud, noisy: Address, gate: Proxy, spare_noisy: str
+) -> None:
+    made = back_up(cloud, noisy)
+    gate.decide = lambda number, call: "cut" if "data-0000" in call else None
+    far = through(cloud, gate)
+    with pytest.raises(OperationFailed, match=r"Could not read backups/postgres/.*/data-0000"):
+        restore.run(far.store, made, noisy, spare_noisy, far.kms)
+    gate.decide = lambda number, call: None
+    assert restore.run(far.store, made, noisy, spare_noisy, far.kms).rows == 11100
+
+
+@pytest.fixture
+def spare_noisy(noisy: Address) -> Iterator[str]:
+    name = "r_" + noisy.name
+    yield name
+    drop(noisy, name)
+
+
+def drop(server: Address, name: str) -> None:
+    with server.database("postgres").connect() as connection:
+        connection.execute(f"drop database if exists {name} with (force)")  # type: ignore[arg-type]
+
+
+@pytest.mark.timeout(300)
+def test_a_restore_killed_at_any_call_can_be_finished(
+    cloud: Cloud, source: Address, gate: Proxy, spare: str
+) -> None:
+    made = back_up(cloud, source, kms_key=cloud.key)
+    far = through(cloud, gate)
+    restore.run(far.store, made, source, spare, far.kms)
+    recorded = len(gate.calls)
+    drop(source, spare)
+    for victim in range(recorded):
+        gate.calls.clear()
+        pids: list[int] = []
+        opened = FORK.Event()
+
+        def strike(number: int, call: str, victim: int = victim, pids: list[int] = pids) -> Any:
+            if number == victim:
+                os.killpg(pids[0], signal.SIGKILL)
+
+        gate.decide = strike
+        child = FORK.Process(
+            target=lambda opened=opened: (
+                os.setpgid(0, 0),
+                opened.wait(),
+                restore.run(far.store, made, source, spare, far.kms),
+                os._exit(0),
+            )
+        )
+        child.start()
+        pids.append(child.pid or 0)
+        opened.set()
+        child.join(60)
+        assert child.exitcode == -signal.SIGKILL, f"call {victim}: {child.exitcode}"
+        gate.decide = lambda number, call: None
+        assert finish(cloud, made, source, spare).rows == made.rows
+        drop(source, spare)
+
+
+def finish(cloud: Cloud, made: Manifest, source: Address, name: str) -> restore.Restored:
+    """Run again; when the kill came after the very end the target is complete and is refused as such."""
+    try:
+        return restore.run(cloud.store, made, source, name, cloud.kms)
+    except UserError as refused:
+        assert "is not empty" in refused.message
+        assert restore.compare(source.database(name), made) == ("content", [])
+        return restore.Restored(made.id, name, made.size, made.rows, 0, 0, "content")
+
+
+@pytest.mark.parametrize("step", range(7))
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_restore_killed_around_any_of_its_own_marks_can_be_finished(
+    cloud: Cloud, source: Address, spare: str, monkeypatch: pytest.MonkeyPatch, step: int, moment: str
+) -> None:
+    made = back_up(cloud, source)
+    marks = [0]
+    honest = load.Loader._did
+
+    def die(self: load.Loader, name: str) -> None:
+        mine, marks[0] = marks[0] == step, marks[0] + 1
+        if mine and moment == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        honest(self, name)
+        if mine:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(load.Loader, "_did", die)
+    killed = in_child(lambda: restore.run(cloud.store, made, source, spare, cloud.kms))
+    monkeypatch.undo()
+    if step >= len(made.archives) + 1:
+        assert killed == 0
+        return
+    assert killed == -signal.SIGKILL
+    assert restore.run(cloud.store, made, source, spare, cloud.kms).rows == made.rows
+
+
+def test_a_corrupted_object_ends_the_restore_before_it_is_called_done(
+    cloud: Cloud, source: Address, spare: str
+) -> None:
+    made = back_up(cloud, source)
+    broken = made.archives[1].segments[0]
+    body = cloud.store.get(broken.key, broken.version_id)
+    assert body
+    version = cloud.store.put(broken.key, body[:-9] + bytes([body[-9] ^ 4]) + body[-8:])
+    bent = replace(made, archives=tuple(
+        replace(a, segments=tuple(replace(s, version_id=version) if s == broken else s for s in a.segments))
+        for a in made.archives
+    ))  # fmt: skip
+    with pytest.raises(OperationFailed):
+        restore.run(cloud.store, bent, source, spare, cloud.kms)
+    with source.database(spare).connect() as connection:
+        row = connection.execute("select to_regnamespace('superagent_restore')").fetchone()
+        assert row is not None and row[0] == "superagent_restore"
+
+
+def test_the_wrong_key_is_refused_before_anything_is_written(
+    cloud: Cloud, source: Address, spare: str
+) -> None:
+    made = back_up(cloud, source, kms_key=cloud.key)
+    assert made.encryption is not None
+    stolen = replace(made, id="20260101T000000Z-000000")
+    with pytest.raises((UserError, IntegrityError), match=r"KMS did not unwrap|does not decrypt"):
+        restore.run(cloud.store, stolen, source, spare, cloud.kms)
+
+
+def test_a_full_disk_of_the_server_is_told_and_the_restore_can_be_finished(
+    cloud: Cloud, source: Address, spare: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = back_up(cloud, source)
+    load.prepare(source, spare, made)
+    with source.database(spare).connect() as connection:
+        connection.execute(
+            "create function superagent_restore.full() returns event_trigger language plpgsql as"
+            " $$ begin raise exception 'could not extend file: No space left on device'"
+            " using errcode = 'disk_full'; end $$"
+        )
+        connection.execute(
+            "create event trigger full_disk on ddl_command_start when tag in ('CREATE INDEX')"
+            " execute function superagent_restore.full()"
+        )
+    with pytest.raises(OperationFailed, match="No space left on device"):
+        restore.run(cloud.store, made, source, spare, cloud.kms)
+    with source.database(spare).connect() as connection:
+        connection.execute("drop event trigger full_disk")
+    assert restore.run(cloud.store, made, source, spare, cloud.kms).rows == made.rows
