@@ -70,8 +70,7 @@ class Child:
         assert self.process.stderr is not None
         words = self.process.stderr.read().decode(errors="replace").strip()
         if self.process.wait() != 0:
-            last = "; ".join(words.splitlines()[-3:]) or "no message"
-            raise OperationFailed(f"{self.name} failed ({self.process.returncode}): {last}")
+            raise OperationFailed(f"{self.name} failed ({self.process.returncode}): {complaint(words)}")
 
     def stop(self) -> None:
         """End it, whatever it is doing; harmless after `finish`."""
@@ -94,11 +93,16 @@ def run(command: list[str], env: dict[str, str], stdin: bytes | None = None) -> 
     """Run to the end; its output. `OperationFailed` with its last words when it failed."""
     done = subprocess.run(command, env={**os.environ, **env}, input=stdin, capture_output=True, check=False)
     if done.returncode != 0:
-        words = done.stderr.decode(errors="replace").strip().splitlines()
-        raise OperationFailed(
-            f"{Path(command[0]).name} failed ({done.returncode}): {'; '.join(words[-3:]) or 'no message'}"
-        )
+        words = complaint(done.stderr.decode(errors="replace"))
+        raise OperationFailed(f"{Path(command[0]).name} failed ({done.returncode}): {words}")
     return done.stdout
+
+
+def complaint(words: str) -> str:
+    """The lines in which a PostgreSQL program says what went wrong, without the statements around them."""
+    lines = [line.strip() for line in words.splitlines() if line.strip()]
+    telling = [line for line in lines if "error:" in line.lower() and "worker process died" not in line]
+    return "; ".join((telling or lines)[-3:]) or "no message"
 
 
 def valkey_server() -> str:

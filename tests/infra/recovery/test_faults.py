@@ -84,6 +84,21 @@ def in_child(work: Callable[[], object]) -> int:
     return child.exitcode
 
 
+def waiting_child(work: Callable[[], object]) -> tuple[Any, Any]:
+    """A forked process in a group of its own that begins when its event is set."""
+    opened = FORK.Event()
+
+    def body() -> None:
+        os.setpgid(0, 0)
+        opened.wait()
+        work()
+        os._exit(0)
+
+    child = FORK.Process(target=body)
+    child.start()
+    return child, opened
+
+
 def backup_in_child(cloud: Cloud, source: Address) -> None:
     with hold(cloud.table, "backup postgres", lease_seconds=0.4, beat_seconds=10) as lease:
         postgres(Draft(cloud.store, "postgres", "test", cloud.kms, cloud.key), source, lease)
@@ -120,14 +135,9 @@ def test_a_backup_killed_at_any_call_is_whole_or_absent(
         else:
             gate.decide, gate.after = (lambda n, c: None), strike
 
-        def tell_pid() -> None:
-            backup_in_child(far, noisy)
-
-        child = FORK.Process(target=lambda: (os.setpgid(0, 0), gate_open.wait(), tell_pid(), os._exit(0)))
-        gate_open = FORK.Event()
-        child.start()
+        child, opened = waiting_child(lambda: backup_in_child(far, noisy))
         pids.append(child.pid or 0)
-        gate_open.set()
+        opened.set()
         child.join(60)
         assert child.exitcode in (-signal.SIGKILL, 0), f"call {victim}: {child.exitcode}"
         now = assert_listed_backups_are_whole(cloud)
@@ -140,7 +150,7 @@ def test_a_backup_killed_at_any_call_is_whole_or_absent(
 
 
 def test_errors_and_throttling_that_pass_are_survived(cloud: Cloud, noisy: Address, gate: Proxy) -> None:
-    gate.decide = lambda number, call: {0: "500", 1: "slowdown", 2: "cut"}.get(number % 4)  # type: ignore[return-value]
+    gate.decide = lambda number, call: {0: "500", 3: "slowdown", 6: "cut"}.get(number % 8)  # type: ignore[return-value]
     made = back_up(through(cloud, gate, attempts=8), noisy)
     assert made.tables["public.noise"].rows == 11000
     assert assert_listed_backups_are_whole(cloud) == 1
@@ -204,28 +214,20 @@ def test_a_restore_killed_at_any_call_can_be_finished(
 ) -> None:
     made = back_up(cloud, source, kms_key=cloud.key)
     far = through(cloud, gate)
-    restore.run(far.store, made, source, spare, far.kms)
+    assert in_child(lambda: restore.run(far.store, made, source, spare, far.kms)) == 0
     recorded = len(gate.calls)
+    assert recorded >= 7, gate.calls
     drop(source, spare)
     for victim in range(recorded):
         gate.calls.clear()
         pids: list[int] = []
-        opened = FORK.Event()
 
         def strike(number: int, call: str, victim: int = victim, pids: list[int] = pids) -> Any:
             if number == victim:
                 os.killpg(pids[0], signal.SIGKILL)
 
         gate.decide = strike
-        child = FORK.Process(
-            target=lambda opened=opened: (
-                os.setpgid(0, 0),
-                opened.wait(),
-                restore.run(far.store, made, source, spare, far.kms),
-                os._exit(0),
-            )
-        )
-        child.start()
+        child, opened = waiting_child(lambda: restore.run(far.store, made, source, spare, far.kms))
         pids.append(child.pid or 0)
         opened.set()
         child.join(60)
