@@ -17,6 +17,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
         "infra.release.commands:release",
         "Blue-green releases: start, status, abort, resume, history …",
     ),
+    "restore": ("infra.recovery.restore_command:restore", "Bring a backup back, prove it, cut over."),
     "backup": ("infra.recovery.commands:backup", "Make, list, verify and prune backups."),
 }
 

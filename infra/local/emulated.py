@@ -385,7 +385,11 @@ def _public_access(s3: Any, name: str, inputs: dict[str, Any]) -> None:
 
 def _policy(s3: Any, name: str, inputs: dict[str, Any]) -> None:
     policy = inputs["policy"]
-    s3.put_bucket_policy(Bucket=name, Policy=policy if isinstance(policy, str) else json.dumps(policy))
+    document = json.loads(policy) if isinstance(policy, str) else policy
+    # moto judges a statement without its condition: "deny plain HTTP" would deny everything.
+    kept = [one for one in document["Statement"] if not (one["Effect"] == "Deny" and "Condition" in one)]
+    if kept:
+        s3.put_bucket_policy(Bucket=name, Policy=json.dumps({**document, "Statement": kept}))
 
 
 def _ownership(s3: Any, name: str, inputs: dict[str, Any]) -> None:

@@ -71,14 +71,19 @@ class Draft:
         return made
 
 
-def postgres(draft: Draft, address: Address, lease: Lease) -> Manifest:
-    """Dump the database and publish the backup; raises, and publishes nothing, when any part fails."""
+def postgres(draft: Draft, address: Address, lease: Lease, as_of: datetime | None = None) -> Manifest:
+    """Dump the database and publish the backup; raises, and publishes nothing, when any part fails.
+
+    `as_of` is the moment that a point-in-time copy stands for.
+    """
     with hold_snapshot(address) as snapshot:
         program = tools.find("pg_dump", snapshot.major)
         pieces = plan.pieces(list(snapshot.tables))
         with meter("Backing up", None) as progress:
             archives, prints = _run(draft.vault, address, snapshot, pieces, program, progress)
     source = {**snapshot.facts, "wal_position": snapshot.wal_position, "postgres_major": snapshot.major}
+    if as_of is not None:
+        source["as_of"] = as_of.isoformat()
     return draft.publish(archives, snapshot.at, source, prints, lease)
 
 

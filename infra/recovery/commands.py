@@ -11,11 +11,13 @@ import click
 from rich.table import Table
 
 from infra import console
-from infra.errors import OperationFailed
+from infra.errors import OperationFailed, UserError
+from infra.local.layout import layout
 from infra.recovery import (
     backup as postgres_backup,
 )
 from infra.recovery import (
+    base_backup,
     catalog,
     config_backup,
     context,
@@ -23,11 +25,12 @@ from infra.recovery import (
     prune,
     redis_backup,
     retention,
+    server,
     telemetry,
     verify,
 )
 from infra.recovery.context import Context
-from infra.recovery.lease import hold
+from infra.recovery.lease import Lease, hold
 from infra.recovery.manifest import KINDS, Kind, Manifest
 from infra.recovery.progress import meter
 from infra.stack.environment import metrics_folder
@@ -52,9 +55,7 @@ def backup() -> None:
 
 @backup.command()
 @stack_option
-@click.option(
-    "--only", type=click.Choice(["postgres", "redis", "config"]), multiple=True, help="Only this kind."
-)
+@click.option("--only", type=click.Choice(KINDS), multiple=True, help="Only this kind.")
 @click.option(
     "--encrypt", "kms_key", metavar="KMS_KEY", help="Encrypt here too, under a data key wrapped by this key."
 )
@@ -66,7 +67,8 @@ def create(stack: str, only: tuple[Kind, ...], kms_key: str | None, dry_run: boo
     The manifest is written last: a backup that was interrupted does not exist. One run of a kind at a time.
     """
     place = context.load(stack)
-    kinds = only or ("postgres", "redis", "config")
+    # `base` is the start of the local point-in-time recovery; in AWS, RDS has its own.
+    kinds = only or (KINDS if place.local else ("postgres", "redis", "config"))
     if dry_run:
         _tell_plan(place, kinds, as_json)
         return
@@ -87,6 +89,7 @@ def create_one(place: Context, kind: Kind, kms_key: str | None) -> Manifest:
         "postgres": lambda draft, lease: postgres_backup.postgres(draft, place.database(), lease),
         "redis": lambda draft, lease: redis_backup.create(draft, place.redis_url(), lease),
         "config": lambda draft, lease: config_backup.create(draft, _configuration(place), lease),
+        "base": lambda draft, lease: _base(place, draft, lease),
     }
     try:
         with console.step(f"Back up {kind}"), hold(place.lease_table(), f"backup {kind}") as lease:
@@ -95,6 +98,16 @@ def create_one(place: Context, kind: Kind, kms_key: str | None) -> Manifest:
     except OperationFailed:
         telemetry.count_failure(place.name, metrics_folder(), kind)
         raise
+
+
+def _base(place: Context, draft: postgres_backup.Draft, lease: Lease) -> Manifest:
+    if not place.local:
+        raise UserError("Base backups are local.", "In AWS, RDS keeps a point-in-time window by itself.")
+    admin = server.administrator(place)
+    system = base_backup.enable_archiving(
+        layout(), admin, place.env.endpoint or "", place.store.bucket, place.env.outputs.region
+    )
+    return base_backup.create(draft, admin, system, place.database().name, lease)
 
 
 def _configuration(place: Context) -> dict[str, Any]:

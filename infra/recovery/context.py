@@ -49,10 +49,10 @@ class Context:
 
     def database(self) -> Address:
         """The database in use."""
-        return Address.parse(_secret("database_url"))
+        return Address.parse(read_secret("database_url"))
 
     def redis_url(self) -> str:
-        return _secret("redis_url")
+        return read_secret("redis_url")
 
 
 def load(stack: str, bucket: str | None = None, region: str | None = None) -> Context:
@@ -74,7 +74,8 @@ def secret_path(name: str) -> Path:
     return Path(given) if given else home() / "secrets" / name
 
 
-def _secret(name: str) -> str:
+def read_secret(name: str) -> str:
+    """The value of a secret; `UserError` naming the file when it cannot be read."""
     path = secret_path(name)
     try:
         return path.read_text().strip()

@@ -138,6 +138,7 @@ _FACTS = """
 select current_setting('server_version'), current_setting('server_version_num')::int / 10000,
        current_setting('server_encoding'), datcollate, datctype,
        clock_timestamp() at time zone 'utc', pg_database_size(datname),
+       pg_get_userbyid(datdba)::text,
        coalesce((select array_agg(extname::text order by extname) from pg_extension), '{}'),
        coalesce((select array_agg(distinct pg_get_userbyid(relowner)::text) from pg_class
                   where relnamespace not in (select oid from pg_namespace where nspname ~ '^pg_')), '{}')
@@ -168,8 +169,9 @@ def hold_snapshot(address: Address) -> Iterator[Snapshot]:
                 "ctype": facts[4],
                 "database": address.name,
                 "database_bytes": facts[6],
-                "extensions": facts[7],
-                "roles": facts[8],
+                "owner": facts[7],
+                "extensions": facts[8],
+                "roles": facts[9],
                 "schema_version": _schema_version(connection),
             },
             tables=tuple(present),

@@ -19,17 +19,38 @@ from infra.recovery.manifest import Archive, Manifest
 from infra.recovery.progress import Meter
 
 JOBS: Final = 2
+NOTE: Final = "superagent restored "
+"""Begins the comment on a database that was restored completely."""
 SESSION: Final = "-c synchronous_commit=off -c maintenance_work_mem=256MB -c statement_timeout=0"
 """What a restore session asks for: safe, because nobody uses the target before the end."""
+
+
+class AlreadyRestored(Exception):
+    """The target already holds this backup, complete."""
+
+
+def restored_from(server: Address, name: str) -> str | None:
+    """Id of the backup that a database was restored from, by the note that `finish` leaves on it."""
+    with server.database("postgres").connect() as connection:
+        row = connection.execute(
+            "select shobj_description(oid, 'pg_database') from pg_database where datname = %s", (name,)
+        ).fetchone()
+    note = (row and row[0]) or ""
+    if not note.startswith(NOTE):
+        return None
+    found: str = json.loads(note.removeprefix(NOTE))["backup"]
+    return found
 
 
 def prepare(server: Address, name: str, manifest: Manifest) -> Address:
     """The target database, empty or half restored from this same backup; anything else is refused."""
     target = server.database(name)
+    if restored_from(server, name) == manifest.id:
+        raise AlreadyRestored(name)
     with server.database("postgres").connect() as connection:
         exists = connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone()
         if not exists:
-            _create_roles(connection, manifest.source.get("roles", []))
+            _create_roles(connection, [*manifest.source["roles"], manifest.source["owner"]])
             _create(connection, name, manifest.source)
     with target.connect() as connection:
         owner = _progress_owner(connection)
@@ -45,8 +66,11 @@ def prepare(server: Address, name: str, manifest: Manifest) -> Address:
 
 
 def _create(connection: psycopg.Connection[Any], name: str, source: dict[str, Any]) -> None:
-    statement = sql.SQL("create database {} template template0 encoding {} lc_collate {} lc_ctype {}").format(
+    statement = sql.SQL(
+        "create database {} owner {} template template0 encoding {} lc_collate {} lc_ctype {}"
+    ).format(
         sql.Identifier(name),
+        sql.Identifier(source["owner"]),
         sql.Literal(source.get("encoding", "UTF8")),
         sql.Literal(source.get("collate", "C")),
         sql.Literal(source.get("ctype", "C")),
@@ -133,11 +157,11 @@ class Loader:
     def finish(self) -> None:
         """Take the progress out of the target: it is a database like any other from now on."""
         with self.target.connect() as connection:
-            run_sql(connection, f"drop schema if exists {PROGRESS_SCHEMA} cascade")
             note = {"backup": self.manifest.id, "snapshot_at": self.manifest.snapshot_at}
             statement = sql.SQL("comment on database {} is {}")
-            text = f"superagent restored {json.dumps(note)}"
+            text = NOTE + json.dumps(note)
             connection.execute(statement.format(sql.Identifier(self.target.name), sql.Literal(text)))
+            run_sql(connection, f"drop schema if exists {PROGRESS_SCHEMA} cascade")
 
     def _done(self) -> set[str]:
         with self.target.connect() as connection:

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from infra.errors import OperationFailed
+from infra.errors import OperationFailed, UserError
 from infra.recovery import archive, fingerprint, load
 from infra.recovery.database import Address, tables
 from infra.recovery.manifest import Fingerprint, Manifest
-from infra.recovery.progress import meter
+from infra.recovery.progress import Meter, meter
 from infra.recovery.store import Store
 
 HISTORY = "history/restores/"
@@ -41,8 +41,11 @@ def database_name(base: str, backup_id: str) -> str:
 
 def run(store: Store, manifest: Manifest, server: Address, name: str, kms: Any) -> Restored:
     """Load, compare, finish. Raises when anything differs; the target then stays for inspection, unused."""
-    target = load.prepare(server, name, manifest)
     started = time.monotonic()
+    try:
+        target = load.prepare(server, name, manifest)
+    except load.AlreadyRestored:
+        return _again(store, manifest, server.database(name), kms)
     with meter("Restoring", manifest.size) as progress:
         loader = load.Loader(target, manifest, archive.vault_of(manifest, store, kms), progress)
         loader.run()
@@ -63,6 +66,20 @@ def run(store: Store, manifest: Manifest, server: Address, name: str, kms: Any) 
     loader.finish()
     store.put_json(f"{HISTORY}{manifest.id}-{int(time.time())}.json", asdict(result))
     return result
+
+
+def _again(store: Store, manifest: Manifest, target: Address, kms: Any) -> Restored:
+    """Nothing is loaded twice: a target that is complete is compared once more."""
+    started = time.monotonic()
+    compared, wrong = compare(target, manifest)
+    if wrong:
+        raise UserError(
+            f"Database {target.name} was restored from {manifest.id} and has changed since: {wrong[0]}",
+            "Restore into another name with `--into NAME`.",
+        )
+    load.Loader(target, manifest, archive.vault_of(manifest, store, kms), Meter(None, 0)).finish()
+    seconds = round(time.monotonic() - started, 3)
+    return Restored(manifest.id, target.name, 0, manifest.rows, 0.0, seconds, compared)
 
 
 def compare(target: Address, manifest: Manifest) -> tuple[str, list[str]]:

@@ -1,0 +1,179 @@
+"""Switch one pointer, then let the service reconnect: drained, one process at a time; the old database stays.
+
+Every step can be repeated: a run that died is finished by the same command. The journal says what was meant.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from psycopg import sql
+
+from infra import console
+from infra.errors import OperationFailed, UserError
+from infra.home import CHECKOUT, home
+from infra.local import health, slots, state, supervision, traffic
+from infra.local.layout import layout, write
+from infra.local.slots import Slot
+from infra.recovery import server
+from infra.recovery.context import Context, secret_path
+from infra.recovery.database import Address
+from infra.stack.outputs import COLOURS, Colour
+
+READY_SECONDS: Final = 90.0
+
+
+@dataclass(slots=True)
+class Switched:
+    """What a cutover did."""
+
+    database: str
+    before: str | None
+    """The database that was in use; it stays, read-only for new sessions."""
+    restarted: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def journal_path() -> Path:
+    return home() / "recovery" / "cutover.json"
+
+
+def unfinished() -> dict[str, str] | None:
+    """The cutover that began and did not end, if any."""
+    try:
+        found: dict[str, str] = json.loads(journal_path().read_text())
+    except FileNotFoundError:
+        return None
+    return found
+
+
+def pointer(place: Context) -> str | None:
+    """The database in use, as the parameter says."""
+    ssm = place.client("ssm")
+    try:
+        value: str = ssm.get_parameter(Name=place.env.outputs.database_pointer)["Parameter"]["Value"]
+    except ssm.exceptions.ParameterNotFound:
+        return None
+    return value
+
+
+def point(place: Context, name: str) -> None:
+    """Change the pointer and read it back."""
+    place.client("ssm").put_parameter(
+        Name=place.env.outputs.database_pointer, Value=name, Type="String", Overwrite=True
+    )
+    if pointer(place) != name:
+        raise OperationFailed(f"{place.env.outputs.database_pointer} did not take the value {name}.")
+
+
+def switch(place: Context, name: str) -> Switched:
+    """Make `name` the database in use and restart what uses it."""
+    started = time.monotonic()
+    known = unfinished()
+    before = known["before"] if known and known["to"] == name else pointer(place)
+    if not place.local:
+        point(place, name)
+        return Switched(name, before, seconds=round(time.monotonic() - started, 3))
+    admin = server.administrator(place)
+    _require_database(admin, name)
+    journal_path().parent.mkdir(exist_ok=True)
+    plan = {"to": name, "before": before or "", "at": datetime.now(UTC).isoformat()}
+    write(journal_path(), json.dumps(plan))
+    _writable(admin, name, True)
+    point(place, name)
+    _write_url(place, name)
+    _migrate()
+    result = Switched(name, before)
+    for colour in COLOURS:
+        for slot in _living(colour):
+            with console.step(f"Reconnect {slot.name}"):
+                _restart(place, colour, slot)
+            result.restarted.append(slot.name)
+    if before and before != name:
+        _writable(admin, before, False)
+    journal_path().unlink()
+    result.seconds = round(time.monotonic() - started, 3)
+    return result
+
+
+def _require_database(admin: Address, name: str) -> None:
+    with admin.connect() as connection:
+        if not connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone():
+            raise UserError(f"There is no database {name}.", "Restore it first with `superagent restore`.")
+
+
+def _writable(admin: Address, name: str, yes: bool) -> None:
+    """Protect the database that is left from late writers, or undo it for the one that is taken."""
+    with admin.connect() as connection:
+        if not connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone():
+            return  # it was lost with its cluster
+        change = sql.SQL(
+            "reset default_transaction_read_only" if yes else "set default_transaction_read_only = on"
+        )
+        connection.execute(sql.SQL("alter database {} ").format(sql.Identifier(name)) + change)
+
+
+def _write_url(place: Context, name: str) -> None:
+    path = secret_path("database_url")
+    url = place.database().database(name).url()
+    if path.read_text().strip() != url:
+        write(path, url, 0o600)
+
+
+def _migrate() -> None:
+    """A backup may be older than the service: bring its schema up before anybody uses it."""
+    command, environment = slots.migrate_command()
+    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise OperationFailed(f"Migrating the restored database failed: {last}")
+
+
+def _living(colour: Colour) -> list[Slot]:
+    alive = set(slots.living(colour))
+    return [slot for slot in slots.slots(colour) if slot.name in alive]
+
+
+def _restart(place: Context, colour: Colour, slot: Slot) -> None:
+    """Out of the load balancer, drained, started again, healthy, back in."""
+    others = [one for one in _living(colour) if one.name != slot.name]
+    registered = _target_state(place, colour, slot) is not None
+    if registered and others:
+        traffic.register(place.env, colour, others)
+        _until(lambda: _target_state(place, colour, slot) in (None, "unused"), f"{slot.name} leaves")
+    supervision.stop_all([slot.name], seconds=slots.STOP_SECONDS + 10)
+    supervision.start_all([slot.name])
+    here = layout()
+    ports = state.load(here).ports
+    _until(lambda: not health.problem(slot.name, here, ports), f"{slot.name} is ready")
+    if registered:
+        traffic.register(place.env, colour, [*others, slot])
+        _until(lambda: _target_state(place, colour, slot) in ("healthy", "unused"), f"{slot.name} is healthy")
+
+
+def _target_state(place: Context, colour: Colour, slot: Slot) -> str | None:
+    arn = place.env.outputs.target_group_arns[colour]
+    answer = place.client("elbv2").describe_target_health(TargetGroupArn=arn)
+    for one in answer["TargetHealthDescriptions"]:
+        if (one["Target"]["Id"], one["Target"]["Port"]) == (slot.host, slot.port):
+            found: str = one["TargetHealth"]["State"]
+            return found
+    return None
+
+
+def _until(condition: Any, what: str) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise OperationFailed(f"{what}: not within {READY_SECONDS:.0f} s.")
+        time.sleep(0.1)
+
+
+def as_dict(result: Switched) -> dict[str, Any]:
+    return asdict(result)
