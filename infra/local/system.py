@@ -14,7 +14,7 @@ from infra.local.credentials import value, write_urls
 from infra.local.layout import Layout, write
 from infra.local.programs import Program
 
-REQUIRED: Final = ("postgres", "valkey", "aws", "alb", "envoy")
+REQUIRED: Final = ("postgres", "valkey", "aws", "alb", "envoy", "keeper")
 """Parts without which nothing works; the slots of a colour come on top."""
 
 
@@ -47,8 +47,24 @@ def programs(place: Layout, ports: dict[str, int]) -> list[Program]:
             CHECKOUT,
         ),
         Program("envoy", tuple(envoy_command(parts.required("envoy"), folder)), place.data),
+        Program(
+            "keeper",
+            (sys.executable, "-m", "infra.local.keeper"),
+            CHECKOUT,
+            {"SUPERAGENT_HOME": str(place.root)},
+        ),
         *prometheus.programs(place, ports),
     ]
+
+
+def idle(versions: dict[str, str]) -> set[str]:
+    """Slots of colours that are not meant to run."""
+    return {
+        f"{colour}-{number}"
+        for colour, addresses in slots.ADDRESSES.items()
+        if colour not in versions
+        for number, _ in enumerate(addresses, start=1)
+    }
 
 
 def part_version(part: str, versions: dict[str, str]) -> str:
@@ -59,7 +75,12 @@ def part_version(part: str, versions: dict[str, str]) -> str:
     if part in parts.BY_NAME:
         found = parts.find(part)
         return found.version if found else ""
-    return {"aws": f"moto {version('moto')}", "alb": "", "supervisor": version("supervisor")}.get(part, "")
+    return {
+        "aws": f"moto {version('moto')}",
+        "alb": "",
+        "keeper": "",
+        "supervisor": version("supervisor"),
+    }.get(part, "")
 
 
 def part_port(part: str, ports: dict[str, int]) -> int | None:

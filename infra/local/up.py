@@ -53,6 +53,7 @@ class Up:
         """Start what does not run; returns when a request through the load balancer is answered."""
         programs = system.programs(self.place, self.ports)
         await asyncio.to_thread(supervision.define, programs, self.place)
+        await self._start("keeper")
         async with asyncio.TaskGroup() as group:
             group.create_task(
                 self._metrics([one.name for one in programs if one.name not in system.REQUIRED])

@@ -158,11 +158,28 @@ def test_the_data_the_ports_and_the_release_survive_down_and_up(running):
     assert running.ask("the key still works") == "the key still works"
 
 
-def test_parts_come_back_after_the_supervisor_itself_was_killed(running):
+def test_everything_is_back_by_itself_after_the_supervisor_was_killed(running):
     place = Layout(running.superagent.home)
+    before = running.superagent.parts()["postgres"]["pid"]
     os.kill(int((place.runtime / "supervisor.pid").read_text()), signal.SIGKILL)
-    running.superagent.must("up")
+    running.superagent.wait(
+        lambda parts: (
+            parts["postgres"]["pid"] not in (None, before)
+            and all(part["healthy"] for part in parts.values() if part["needed"])
+        ),
+        "everything is back",
+    )
     assert running.ask("again") == "again"
+
+
+def test_up_mends_a_system_whose_supervisor_and_keeper_were_killed(running):
+    place = Layout(running.superagent.home)
+    os.kill(running.superagent.parts()["keeper"]["pid"], signal.SIGSTOP)
+    os.kill(int((place.runtime / "supervisor.pid").read_text()), signal.SIGKILL)
+    parts = running.superagent.parts()
+    assert {part["state"] for name, part in parts.items() if part["needed"]} == {"DOWN"}
+    running.superagent.must("up")
+    assert running.ask("and again") == "and again"
 
 
 def test_inner_ports_that_others_took_meanwhile_move(running):
