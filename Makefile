@@ -1,4 +1,5 @@
 # Every target is a thin call of the tool; `superagent --help` says more.
+PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip install -q --disable-pip-version-check
 ARGS ?=
@@ -6,7 +7,10 @@ ARGS ?=
 .PHONY: up down test lint bench soak
 
 .venv/.runtime: requirements.txt service/requirements.txt constraints.txt infra/local/parts.txt pyproject.toml
-	@test -x $(PY) || { echo "Creating .venv"; python3 -m venv .venv; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "$(PYTHON) is older than 3.11 or missing; install Python 3.11, or name one: make PYTHON=..." >&2; exit 2; }
+	@$(PY) -m pip --version >/dev/null 2>&1 || { echo "Creating .venv"; $(PYTHON) -m venv .venv; } || \
+	{ echo "No virtual environment could be made; on Debian: apt install python3-venv" >&2; exit 2; }
 	@echo "Installing requirements (once; a few minutes at most)"
 	@$(PIP) --require-hashes --no-deps -r infra/local/parts.txt || { $(OFFLINE); }
 	@$(PIP) -c constraints.txt -r requirements.txt || { $(OFFLINE); }

@@ -37,7 +37,7 @@ def bring_up(place: Layout, options: Options) -> Result:
     """
     preflight.check_settings(os.environ)
     preflight.check_version(options.version)
-    preflight.check_parts()
+    preflight.check_parts(place)
     state = load(place)
     with preflight.exclusive(place):
         runs = supervision.alive(place)

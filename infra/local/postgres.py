@@ -45,25 +45,33 @@ class Identity:
     user: str | None = None
 
 
-@cache
-def identity() -> Identity:
+def identity(place: Layout) -> Identity:
     """The way around root that works here. Raises `UserError` when none does."""
     if os.geteuid() != 0:
         return Identity()
-    if shutil.which("unshare") and subprocess.run([*NAMESPACE, "true"], capture_output=True).returncode == 0:
+    if _namespaces():
         return Identity(prefix=NAMESPACE)
     binary = parts.required("postgres")
-    if all(folder.stat().st_mode & 0o001 for folder in binary.parents):
-        return Identity(user="nobody")
-    raise UserError(
-        f"Postgres refuses to run as root, user namespaces are off, and nobody else may read {binary}.",
-        "Run as an ordinary user.",
-    )
+    for needed in (binary, place.root):
+        if closed := [one for one in needed.parents if one.exists() and not one.stat().st_mode & 0o001]:
+            raise UserError(
+                f"Postgres refuses root, user namespaces are off, and only root may enter {closed[-1]}.",
+                "Run as an ordinary user, or move checkout and state to a folder that all may enter.",
+            )
+    return Identity(user="nobody")
+
+
+@cache
+def _namespaces() -> bool:
+    """Whether this kernel and container let root make a user namespace."""
+    if shutil.which("unshare") is None:
+        return False
+    return subprocess.run([*NAMESPACE, "true"], capture_output=True).returncode == 0
 
 
 def program(place: Layout) -> Program:
     """The server; INT is its fast shutdown, which leaves a clean database."""
-    who = identity()
+    who = identity(place)
     return Program(
         name="postgres",
         command=(
@@ -97,7 +105,7 @@ def initialise(place: Layout) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     value(place, "postgres_password")
     fresh.mkdir(mode=0o700)
-    who = identity()
+    who = identity(place)
     password = place.secret("postgres_password")
     if who.user:
         account = pwd.getpwnam(who.user)

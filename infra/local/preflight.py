@@ -97,12 +97,12 @@ def remove(place: Layout, keep_logs: bool) -> None:
         place.root.rmdir()
 
 
-def check_parts() -> None:
+def check_parts(place: Layout) -> None:
     """Every required binary is here and Postgres can run as this user. Raises `UserError`."""
     for part in parts.PARTS:
         if not part.optional:
             parts.find(part.name)
-    postgres.identity()
+    postgres.identity(place)
 
 
 def choose_ports(place: Layout, state: State, asked: dict[str, int]) -> dict[str, int]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from rich.markup import escape
 from rich.status import Status
 
 from infra.console import err
@@ -40,6 +41,10 @@ class Progress:
         finally:
             self._running.remove(title)
             self._update()
+
+    def warn(self, text: str) -> None:
+        """One line about something that is left out."""
+        err.print(f"[yellow]![/yellow] {escape(text)}", soft_wrap=True)
 
     def _update(self) -> None:
         if self._status is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 from typing import Any, Final
 
@@ -107,7 +108,10 @@ def _prefix(name: str, binary: Found) -> tuple[str, ...]:
         return ()
     share = binary.path.parents[1] / "share"
     script = 'mount --bind "$0" /usr/share && exec "$@"'
-    return ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, str(share))
+    own: tuple[str, ...] = ("unshare", "--user", "--map-root-user", "--mount")
+    if subprocess.run([*own, "true"], capture_output=True).returncode:
+        own = ("unshare", "--mount")  # user namespaces are off: root may do it without
+    return (*own, "sh", "-c", script, str(share))
 
 
 def _assets(binary: Path) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from infra.errors import OperationFailed
 from infra.home import CHECKOUT
-from infra.local import health, postgres, slots, supervision, system
+from infra.local import health, parts, postgres, slots, supervision, system
 from infra.local.children import run
 from infra.local.layout import Layout
 from infra.local.progress import Progress
@@ -70,7 +70,15 @@ class Up:
         if names:
             with self.progress.step("Prometheus, Alertmanager, exporters"):
                 await self._start(*names)
-                await asyncio.gather(*map(self._healthy, names))
+                await asyncio.gather(*map(self._optional, names))
+
+    async def _optional(self, name: str) -> None:
+        """A part that cannot be had here is left out with one line."""
+        try:
+            await self._healthy(name)
+        except OperationFailed as failed:
+            self.progress.warn(f"{failed.message}; left out: {parts.BY_NAME[name].why}.")
+            await asyncio.to_thread(supervision.stop, name, self.place)
 
     async def _cloud(self) -> Any:
         """AWS, what the Pulumi program makes in it, and the load balancer that follows it."""
