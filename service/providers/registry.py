@@ -25,4 +25,8 @@ def build(config: ProviderConfig) -> Provider:
         from service.providers.anthropic import Anthropic
 
         return Anthropic(config)
+    if config.kind == "gemini":
+        from service.providers.gemini import Gemini
+
+        return Gemini(config)
     raise ConfigError(f"providers.{config.name}.kind: {config.kind!r} is not available in this version.")

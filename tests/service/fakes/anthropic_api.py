@@ -198,7 +198,7 @@ class FakeAnthropic(FakeUpstream):
         # The official client of 2026-11 sends a bearer token, everything before it x-api-key.
         if KEY not in (headers.get("x-api-key"), headers.get("authorization", "").removeprefix("Bearer ")):
             raise refusal(401, "authentication_error", f"invalid x-api-key {headers.get('x-api-key')}")
-        if headers.get("anthropic-version") != "2023-06-01":
+        if headers.get("anthropic-version") not in ("2023-06-01", "2026-10-21"):
             raise invalid("anthropic-version: header is required")
         if method == "GET" and path.partition("?")[0] == "/v1/models":
             await respond(send, 200, b'{"data": [], "has_more": false, "first_id": null, "last_id": null}')
