@@ -230,7 +230,13 @@ def _propose(tool: Tool, kind: Kind, version: str = "", image: str = "", force: 
         raise UserError("Which version?", "Name it: --version v2, in AWS with --image REPOSITORY:TAG.")
     if tool.outputs.compute != "local" and not image:
         raise UserError("A release in AWS needs --image.", "Name an image that the registry has.")
-    label = check_version(version or image.rpartition(":")[2][:64])
+    tag = image.rpartition(":")[2][:64]
+    if image and version not in ("", tag):
+        raise UserError(
+            f"--version {version} is not the tag of --image {image}.",
+            "Leave --version out: in AWS the tag is the version that answers.",
+        )
+    label = check_version(version or tag)
     return verbs.propose(tool, kind, label, image or label, force)
 
 

@@ -127,7 +127,7 @@ class Effects:
         if run.kind == "rollback":
             return DONE
         if self._migration is None:
-            self._migration = self.fleet.migrate(run.image)
+            self._migration = self.fleet.migrate(run.new, run.image)
         outcome = self._migration.poll()
         if outcome is None:
             return self._late(self.profile.migrate_timeout, "the migration has not ended")

@@ -80,6 +80,6 @@ class Fleet(Protocol):
         """Open requests of a colour; `None` when it cannot be known here."""
         ...
 
-    def migrate(self, image: str) -> Migration:
-        """Start `python -m service migrate` of `image` against this environment's database."""
+    def migrate(self, colour: Colour, image: str) -> Migration:
+        """Start `python -m service migrate` of `image`; `colour` is the idle one."""
         ...

@@ -102,7 +102,7 @@ class LocalFleet:
         """The metrics pages of a colour's slots."""
         return [f"http://{slot.host}:{slot.metrics_port}/metrics" for slot in self.slots.of(colour)]
 
-    def migrate(self, image: str) -> Migration:
+    def migrate(self, colour: Colour, image: str) -> Migration:
         command, environment = self.slots.migrate_command()
         output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         process = subprocess.Popen(

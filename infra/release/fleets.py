@@ -6,12 +6,16 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.errors import UserError
 from infra.release.fleet import Fleet
+from infra.release.fleet_asg import AsgFleet
 from infra.release.fleet_local import LocalFleet
 from infra.release.image import ImageParameters
 from infra.release.sample import Source
+from infra.release.source_prometheus import Prometheus, PrometheusSource
 from infra.release.source_scrape import ScrapeSource
 from infra.stack.environment import Environment
+from infra.stack.naming import Names
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,4 +46,39 @@ def build(found: Environment) -> tuple[Fleet, Source]:
 
         fleet = LocalFleet(LocalSlots(found.client("elbv2"), outputs), images)
         return fleet, ScrapeSource(fleet.metrics_urls)
-    raise NotImplementedError(outputs.compute)
+    source = PrometheusSource(_metric_store(found), outputs.environment)
+    if outputs.compute == "ec2":
+        return _on_ec2(found, images, source), source
+    from infra.release.fleet_eks import EksFleet
+    from infra.release.kube import Kube
+
+    kube = Kube.from_kubeconfig(os.environ.get("SUPERAGENT_KUBE_CONTEXT"))
+    return EksFleet(kube, images, found.client("ecr"), source.in_flight), source
+
+
+def _on_ec2(found: Environment, images: ImageParameters, source: PrometheusSource) -> AsgFleet:
+    return AsgFleet(
+        autoscaling=found.client("autoscaling"),
+        ssm=found.client("ssm"),
+        ecr=found.client("ecr"),
+        images=images,
+        target_groups=found.outputs.target_group_arns,
+        open_requests=source.in_flight,
+    )
+
+
+def _metric_store(found: Environment) -> Prometheus:
+    """`SUPERAGENT_PROMETHEUS_URL`, else the environment's AMP workspace, found by its alias."""
+    region = found.outputs.region
+    if url := os.environ.get("SUPERAGENT_PROMETHEUS_URL"):
+        return Prometheus(url, region if "aps-workspaces" in url else None)
+    alias = Names(found.outputs.environment).of("metrics")
+    amp = found.client("amp")
+    for one in amp.list_workspaces(alias=alias)["workspaces"]:
+        if one.get("alias") == alias:
+            described = amp.describe_workspace(workspaceId=one["workspaceId"])["workspace"]
+            return Prometheus(described["prometheusEndpoint"], region)
+    raise UserError(
+        f"There is no AMP workspace with alias {alias}, so nothing to judge a release by.",
+        "Run `pulumi up`, or name a Prometheus in SUPERAGENT_PROMETHEUS_URL.",
+    )

@@ -21,8 +21,8 @@ API_PATHS: Final = r"/v1/.*|/chat.*"
 """Route templates that count as traffic; health checks do not."""
 CHEAP_PATH: Final = "/v1/models"
 """Too cheap to tell anything about latency: it counts for errors alone."""
-BROKEN_CALLS: Final = "stream_.*|interrupted|incomplete"
-"""`status` of provider calls whose stream broke after it began."""
+BROKEN_CALLS: Final = "timeout|transport|internal"
+"""`status` of provider calls that got no answer or lost it half-way (service/providers/errors.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,10 @@ class Sample:
 class Source(Protocol):
     """A metric store."""
 
-    interval: float
-    """Asking more often gives no newer data; seconds."""
+    @property
+    def interval(self) -> float:
+        """Asking more often gives no newer data; seconds."""
+        ...
 
     def window(self, colour: Colour, since: float, now: float) -> Sample | None:
         """Increases of a colour from `since` to `now` (epoch seconds); `None` when the store does not answer

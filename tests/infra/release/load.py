@@ -1,4 +1,4 @@
-"""Clients that keep asking through the load balancer and remember every failure: short calls and long streams."""
+"""Clients that keep asking through the load balancer and remember every failure."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ class WorldFleet:
     def in_flight(self, colour: Colour) -> int | None:
         return self.world.open_requests[colour]
 
-    def migrate(self, image: str) -> DoneMigration:
+    def migrate(self, colour: Colour, image: str) -> DoneMigration:
         self.world.log.append(f"migrate {image}")
         return DoneMigration()
 

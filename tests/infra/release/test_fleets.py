@@ -1,0 +1,396 @@
+"""One contract, three fleets: processes, Auto Scaling groups (moto), Deployments (a strict fake API)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes import client as kubernetes_client
+from moto.core import DEFAULT_ACCOUNT_ID
+
+from infra.errors import OperationFailed, UserError
+from infra.release.fleet import Fleet
+from infra.release.fleet_asg import AsgFleet, script
+from infra.release.fleet_eks import EksFleet
+from infra.release.fleet_local import LocalFleet
+from infra.release.image import ImageParameters
+from infra.release.kube import Kube
+from infra.stack.outputs import Colour
+from tests.infra.release import fake_kube
+from tests.infra.release.world import REGION, World, client, new_world
+
+REPOSITORY = f"{DEFAULT_ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com/superagent"
+V1, V2 = f"{REPOSITORY}:v1", f"{REPOSITORY}:v2"
+
+
+@dataclass(frozen=True)
+class ProcessSlot:
+    name: str
+    host: str = "127.0.0.1"
+    port: int = 1
+    metrics_port: int = 1
+
+
+@dataclass
+class ProcessSlots:
+    """Slots that are real, if idle, processes."""
+
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    migration: tuple[str, ...] = ("-c", "pass")
+
+    def of(self, colour: Colour) -> list[ProcessSlot]:
+        return [ProcessSlot(f"{colour}-{n}") for n in (1, 2)]
+
+    def start(self, colour: Colour, version: str) -> None:
+        for slot in self.of(colour):
+            if slot.name not in self.running(colour):
+                self.processes[slot.name] = subprocess.Popen(
+                    [sys.executable, "-c", "input()"], stdin=subprocess.PIPE
+                )
+
+    def stop(self, colour: Colour) -> None:
+        for name in self.running(colour):
+            self.processes[name].terminate()
+
+    def running(self, colour: Colour) -> list[str]:
+        return [
+            name
+            for name, process in self.processes.items()
+            if name.startswith(colour) and process.poll() is None
+        ]
+
+    def migrate_command(self) -> tuple[list[str], dict[str, str]]:
+        return [sys.executable, *self.migration], {}
+
+
+@dataclass
+class Subject:
+    """A fleet, and how a test makes its migration fail."""
+
+    fleet: Fleet
+    fail_migration: Callable[[], None]
+    violations: list[str] = field(default_factory=list)
+
+
+def local_fleet(world: World) -> Iterator[Subject]:
+    slots = ProcessSlots()
+    fleet = LocalFleet(slots, ImageParameters(client("ssm"), world.outputs.image_parameters))
+
+    def fail() -> None:
+        slots.migration = ("-c", "import sys; sys.exit('relation users does not exist')")
+
+    yield Subject(fleet, fail)
+    for process in slots.processes.values():
+        process.kill()
+        process.wait()
+
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+def push_images(*tags: str) -> None:
+    ecr = client("ecr")
+    ecr.create_repository(repositoryName="superagent")
+    for tag in tags:
+        manifest = f'{{"schemaVersion": 2, "mediaType": "{MANIFEST}", "tag": "{tag}"}}'
+        ecr.put_image(repositoryName="superagent", imageManifest=manifest, imageTag=tag)
+
+
+def asg_fleet(world: World) -> Iterator[Subject]:
+    push_images("v1", "v2")
+    ec2, autoscaling = client("ec2"), client("autoscaling")
+    image = ec2.register_image(Name="al2023", RootDeviceName="/dev/xvda")["ImageId"]
+    template = ec2.create_launch_template(
+        LaunchTemplateName="fleet", LaunchTemplateData={"ImageId": image, "InstanceType": "t3.micro"}
+    )["LaunchTemplate"]["LaunchTemplateId"]
+    subnets = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [world.outputs.vpc_id]}])["Subnets"]
+    for colour, group in world.outputs.target_group_arns.items():
+        autoscaling.create_auto_scaling_group(
+            AutoScalingGroupName=f"superagent-local-{colour}",
+            LaunchTemplate={"LaunchTemplateId": template, "Version": "1"},
+            MinSize=0,
+            MaxSize=4,
+            DesiredCapacity=0,
+            VPCZoneIdentifier=",".join(subnet["SubnetId"] for subnet in subnets),
+            TargetGroupARNs=[group],
+            Tags=[{"Key": "MinSize", "Value": "2", "PropagateAtLaunch": True}],
+        )
+    ssm = FailingCommands()
+    fleet = AsgFleet(
+        autoscaling=autoscaling,
+        ssm=ssm,
+        ecr=client("ecr"),
+        images=ImageParameters(client("ssm"), world.outputs.image_parameters),
+        target_groups=world.outputs.target_group_arns,
+        open_requests=lambda colour: None,
+    )
+
+    def fail() -> None:
+        ssm.error = "relation users does not exist"
+
+    yield Subject(fleet, fail)
+
+
+class FailingCommands:
+    """moto's SSM, whose commands always succeed, with an outcome that the test chooses."""
+
+    error = ""
+
+    def send_command(self, **request: Any) -> Any:
+        return client("ssm").send_command(**request)
+
+    def get_command_invocation(self, **request: Any) -> Any:
+        found = client("ssm").get_command_invocation(**request)
+        return {**found, "Status": "Failed", "StandardErrorContent": self.error} if self.error else found
+
+
+def eks_fleet(world: World) -> Iterator[Subject]:
+    push_images("v1", "v2")
+    cluster = fake_kube.Cluster()
+    for colour in ("blue", "green"):
+        cluster.deployments[f"superagent-{colour}"] = fake_kube.deployment(colour, 0, "none")
+        cluster.autoscalers[f"superagent-{colour}"] = fake_kube.autoscaler(colour, 2)
+    with fake_kube.serve(cluster) as url:
+        configuration = kubernetes_client.Configuration(host=url)
+        configuration.retries = False
+        kube = Kube(kubernetes_client.ApiClient(configuration), sleep=lambda seconds: None)
+        images = ImageParameters(client("ssm"), world.outputs.image_parameters)
+
+        def fail() -> None:
+            cluster.job_fails = "relation users does not exist"
+
+        yield Subject(EksFleet(kube, images, client("ecr"), lambda colour: None), fail, cluster.violations)
+    assert cluster.violations == []
+
+
+@pytest.fixture(params=[local_fleet, asg_fleet, eks_fleet], ids=["local", "ec2", "eks"])
+def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
+    with new_world(tmp_path) as world:
+        yield from request.param(world)
+
+
+@pytest.fixture
+def fleet(subject: Subject) -> Fleet:
+    return subject.fleet
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Each look also lets the controllers of the fakes turn once."""
+    for _ in range(400):
+        if condition():
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"never: {what}")
+
+
+def running(fleet: Fleet, colour: Colour, like: Colour, image: str) -> None:
+    fleet.set_image(colour, image)
+    fleet.scale_up(colour, like)
+    until(lambda: fleet.rollout(colour).complete, f"{colour} runs")
+
+
+def test_the_image_that_was_set_is_the_image_that_is_read(fleet: Fleet) -> None:
+    fleet.set_image("green", V2)
+    assert fleet.image("green") == V2
+
+
+def test_a_colour_that_never_ran_is_stopped(fleet: Fleet) -> None:
+    assert fleet.stopped("green")
+    assert not fleet.rollout("green").complete
+    assert fleet.instances("green") == []
+
+
+def test_scaling_up_ends_in_a_complete_rollout(fleet: Fleet) -> None:
+    running(fleet, "green", "blue", V2)
+    rollout = fleet.rollout("green")
+    assert (rollout.desired, rollout.ready, rollout.problem) == (2, 2, "")
+    assert {(one.version, one.ready) for one in fleet.instances("green")} == {(V2, True)}
+    assert not fleet.stopped("green")
+
+
+def test_a_colour_gets_the_capacity_of_the_other(fleet: Fleet) -> None:
+    running(fleet, "blue", "green", V1)
+    running(fleet, "green", "blue", V2)
+    assert fleet.rollout("green").desired == fleet.rollout("blue").desired
+
+
+def test_scaling_up_twice_is_scaling_up_once(fleet: Fleet) -> None:
+    running(fleet, "green", "blue", V2)
+    before = {one.name for one in fleet.instances("green")}
+    running(fleet, "green", "blue", V2)
+    assert {one.name for one in fleet.instances("green")} == before
+
+
+def test_scaling_down_stops_one_colour_and_leaves_the_other(fleet: Fleet) -> None:
+    running(fleet, "blue", "green", V1)
+    running(fleet, "green", "blue", V2)
+    fleet.scale_down("blue")
+    fleet.scale_down("blue")
+    until(lambda: fleet.stopped("blue"), "blue stops")
+    assert fleet.rollout("green").complete
+    assert fleet.image("green") == V2
+
+
+def test_a_stopped_colour_can_come_back(fleet: Fleet) -> None:
+    running(fleet, "blue", "green", V1)
+    fleet.scale_down("blue")
+    until(lambda: fleet.stopped("blue"), "blue stops")
+    running(fleet, "blue", "green", V1)
+    assert not fleet.stopped("blue")
+
+
+def finished(poll: Callable[[], str | None]) -> str:
+    deadline = time.monotonic() + 10
+    while (outcome := poll()) is None:
+        assert time.monotonic() < deadline, "the migration never ends"
+        time.sleep(0.01)
+    return outcome
+
+
+def test_a_migration_ends(fleet: Fleet) -> None:
+    running(fleet, "blue", "green", V1)
+    assert finished(fleet.migrate("green", V2).poll) == ""
+
+
+def test_a_migration_that_was_forgotten_in_a_crash_can_be_asked_for_again(fleet: Fleet) -> None:
+    running(fleet, "blue", "green", V1)
+    fleet.migrate("green", V2).poll()
+    assert finished(fleet.migrate("green", V2).poll) == ""
+
+
+def test_a_failed_migration_says_why(subject: Subject) -> None:
+    running(subject.fleet, "blue", "green", V1)
+    subject.fail_migration()
+    assert finished(subject.fleet.migrate("green", V2).poll) == "relation users does not exist"
+
+
+def test_an_image_that_was_never_pushed_is_not_found(subject: Subject) -> None:
+    if isinstance(subject.fleet, LocalFleet):
+        assert subject.fleet.find_image("v9") == "v9"  # every label runs this checkout
+        return
+    assert subject.fleet.find_image(f"{REPOSITORY}:v9") is None
+    found = subject.fleet.find_image(V2)
+    assert found is not None
+    assert found.startswith(f"{REPOSITORY}@sha256:")
+    with pytest.raises(UserError, match="not an ECR image"):
+        subject.fleet.find_image("docker.io/library/nginx:latest")
+
+
+# what only one of them has
+
+
+@pytest.fixture
+def groups(tmp_path: Path) -> Iterator[AsgFleet]:
+    with new_world(tmp_path) as world:
+        for made in asg_fleet(world):
+            assert isinstance(made.fleet, AsgFleet)
+            yield made.fleet
+
+
+def sizes(colour: Colour) -> tuple[int, int]:
+    name = f"superagent-local-{colour}"
+    answer = client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])
+    (group,) = answer["AutoScalingGroups"]
+    return group["MinSize"], group["DesiredCapacity"]
+
+
+def test_neither_group_may_shrink_by_itself_while_a_release_is_under_way(groups: AsgFleet) -> None:
+    client("autoscaling").update_auto_scaling_group(
+        AutoScalingGroupName="superagent-local-blue", MinSize=2, DesiredCapacity=3
+    )
+    groups.scale_up("green", "blue")
+    assert (sizes("blue"), sizes("green")) == ((3, 3), (3, 3))
+    groups.scale_down("blue")
+    assert (sizes("blue"), sizes("green")) == ((0, 0), (2, 3))
+
+
+def test_more_than_the_group_may_have_is_refused_before_anything_is_asked_for(groups: AsgFleet) -> None:
+    client("autoscaling").update_auto_scaling_group(
+        AutoScalingGroupName="superagent-local-green", MinSize=0, MaxSize=1
+    )
+    with pytest.raises(OperationFailed, match="raise its maximum"):
+        groups.scale_up("green", "blue")
+    assert sizes("green") == (0, 0)
+
+
+def test_the_first_release_of_all_makes_its_own_instance_to_migrate_on(groups: AsgFleet) -> None:
+    assert finished(groups.migrate("green", V2).poll) == ""
+    assert groups.image("green") == V2
+
+
+def test_the_migration_script_quotes_the_image() -> None:
+    hostile = "registry/x:v1; curl evil"
+    assert all(hostile not in line or f"'{hostile}'" in line for line in script(hostile))
+
+
+@pytest.fixture
+def cluster() -> Iterator[tuple[fake_kube.Cluster, Kube]]:
+    made = fake_kube.Cluster()
+    made.deployments["superagent-green"] = fake_kube.deployment("green", 0, V1)
+    made.deployments["superagent-blue"] = fake_kube.deployment("blue", 3, V1)
+    made.autoscalers["superagent-blue"] = fake_kube.autoscaler("blue", 2)
+    made.autoscalers["superagent-green"] = fake_kube.autoscaler("green", 2)
+    with fake_kube.serve(made) as url:
+        configuration = kubernetes_client.Configuration(host=url)
+        configuration.retries = False
+        yield made, Kube(kubernetes_client.ApiClient(configuration), sleep=lambda seconds: None)
+
+
+class NoParameters:
+    def write(self, colour: Colour, image: str) -> None:
+        return
+
+
+def test_an_image_that_cannot_be_pulled_is_a_problem_at_once(cluster: tuple[fake_kube.Cluster, Kube]) -> None:
+    made, kube = cluster
+    made.bad_images.add(V2)
+    fleet = EksFleet(kube, NoParameters(), None, lambda colour: None)
+    fleet.set_image("green", V2)
+    fleet.scale_up("green", "blue")
+    until(lambda: fleet.rollout("green").problem != "", "the problem shows")
+    assert "ImagePullBackOff" in fleet.rollout("green").problem
+
+
+def test_setting_the_image_keeps_the_other_variables(cluster: tuple[fake_kube.Cluster, Kube]) -> None:
+    made, kube = cluster
+    EksFleet(kube, NoParameters(), None, lambda colour: None).set_image("green", V2)
+    (container,) = made.deployments["superagent-green"]["spec"]["template"]["spec"]["containers"]
+    assert {one["name"]: one["value"] for one in container["env"]} == {
+        "SUPERAGENT_VERSION": "v2",
+        "SUPERAGENT_PORT": "8000",
+    }
+
+
+def test_autoscalers_hold_both_colours_until_one_is_stopped(cluster: tuple[fake_kube.Cluster, Kube]) -> None:
+    made, kube = cluster
+    fleet = EksFleet(kube, NoParameters(), None, lambda colour: None)
+    fleet.scale_up("green", "blue")
+    minimum = {name: found["spec"]["minReplicas"] for name, found in made.autoscalers.items()}
+    assert minimum == {"superagent-blue": 3, "superagent-green": 3}
+    fleet.scale_down("blue")
+    assert made.autoscalers["superagent-green"]["spec"]["minReplicas"] == 2
+
+
+def test_throttling_and_server_errors_of_kubernetes_are_retried(
+    cluster: tuple[fake_kube.Cluster, Kube],
+) -> None:
+    made, kube = cluster
+    made.faults = [429, 503, 500]
+    assert EksFleet(kube, NoParameters(), None, lambda colour: None).image("blue") == V1
+    made.faults = [503] * 6
+    with pytest.raises(OperationFailed, match="503"):
+        EksFleet(kube, NoParameters(), None, lambda colour: None).image("blue")
+
+
+def test_a_refusal_of_kubernetes_is_told_and_not_retried(cluster: tuple[fake_kube.Cluster, Kube]) -> None:
+    made, kube = cluster
+    made.faults = [403, 200]
+    with pytest.raises(OperationFailed, match="403 injected"):
+        EksFleet(kube, NoParameters(), None, lambda colour: None).image("blue")
+    assert made.faults == [200]
