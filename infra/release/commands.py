@@ -7,9 +7,10 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.live import Live
 
 from infra import console
@@ -17,12 +18,13 @@ from infra.errors import OperationFailed, UserError
 from infra.release import explain, verbs, view
 from infra.release.image import check_version
 from infra.release.journal import Journal
-from infra.release.lease import LeaseLost
+from infra.release.lease import LeaseHeld, LeaseLost
 from infra.release.settings import STRATEGIES, parse_seconds, parse_steps
 from infra.release.state import EventKind, Kind, Phase, Run
 from infra.release.wiring import Tool, open_tool
 
 Command = Callable[..., Any]
+INTERRUPTED: Final = 130
 
 _stack = click.option("--stack", default="local", show_default=True, help="Environment to act on.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON on stdout.")
@@ -30,7 +32,26 @@ _no_wait = click.option("--no-wait", is_flag=True, help="Return at once; another
 _reason = click.option("--reason", default="", help="Why; goes into the journal and the notification.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class ReleaseGroup(click.Group):
+    """Says in one sentence what the cloud, the lease or Ctrl-C did to a verb."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LeaseLost as lost:
+            raise OperationFailed(f"{lost}. See `superagent release status`.") from None
+        except LeaseHeld as held:
+            raise UserError(f"{held}.", "Wait for it, then try again.") from None
+        except (BotoCoreError, ClientError) as failed:
+            raise OperationFailed(
+                f"AWS: {failed}. The release stays where it is; go on with `superagent release resume`."
+            ) from None
+        except KeyboardInterrupt:
+            console.err.print("Interrupted. Traffic stays as it is; go on with `superagent release resume`.")
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(cls=ReleaseGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def release() -> None:
     """Blue-green releases that lose no request and survive their own death.
 
@@ -251,10 +272,7 @@ def _quiet(run: Run) -> None:
 
 def _watched(tool: Tool, as_json: bool, work: Callable[[verbs.Watch], Run]) -> Run:
     with _progress(as_json) as watch:
-        try:
-            return work(watch)
-        except LeaseLost as lost:
-            raise OperationFailed(f"{lost}. See `superagent release status`.") from None
+        return work(watch)
 
 
 @contextmanager

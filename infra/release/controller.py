@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from infra.release import plan
 from infra.release.clock import Clock
 from infra.release.journal import Ask, Journal, describe
 from infra.release.lease import Lease
+from infra.release.patience import patiently
 from infra.release.state import Effect, Event, EventKind, Phase, Run
 
 
@@ -50,11 +52,11 @@ class Controller:
         run = self._announce(run)
         while not run.ended:
             effect = plan.effects(run)[0]
-            self.journal.write(run, self.lease, f"{effect} …")
+            self._write(run, f"{effect} …")
             event, ask = self._until_event(run, effect)
             before = run
             run, _ = plan.advance(run, event, self.clock.now())
-            self.journal.write(run, self.lease, _line(before, run, effect, event), taken=ask)
+            self._write(run, _line(before, run, effect, event), ask)
             run = self._announce(run)
             if event.kind is EventKind.DRIFT and run.phase is Phase.PAUSED:
                 break
@@ -62,14 +64,14 @@ class Controller:
 
     def _until_event(self, run: Run, effect: Effect) -> tuple[Event, Ask | None]:
         while True:
-            self.lease.keep()
+            patiently(self.lease.keep, self.clock)
             self.watch(run)
-            ask = self.journal.asked(run.run_id)
+            ask = patiently(partial(self.journal.asked, run.run_id), self.clock)
             if ask is not None:
                 if plan.accepts(run, ask.kind):
                     return Event(ask.kind, f"{ask.reason or 'asked'} ({ask.by})"), ask
-                self.journal.drop(run.run_id)
-            event = self.performer.poll(run, effect)
+                patiently(partial(self.journal.drop, run.run_id), self.clock)
+            event = patiently(partial(self.performer.poll, run, effect), self.clock)
             if event is not None:
                 return event, None
             self.clock.sleep(self.poll_seconds)
@@ -81,8 +83,11 @@ class Controller:
         self.announcer.announce(run)
         run = replace(run, announced=run.mark)
         if run.ended:
-            self.journal.write(run, self.lease, f"announced: {run.phase}")
+            self._write(run, f"announced: {run.phase}")
         return run
+
+    def _write(self, run: Run, text: str, taken: Ask | None = None) -> None:
+        patiently(partial(self.journal.write, run, self.lease, text, taken), self.clock)
 
 
 def _line(before: Run, after: Run, effect: Effect, event: Event) -> str:
