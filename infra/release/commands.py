@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,9 +13,8 @@ from rich.live import Live
 
 from infra import console
 from infra.errors import OperationFailed, UserError
-from infra.release import explain, verbs, view
+from infra.release import output, verbs, view
 from infra.release.image import check_version
-from infra.release.journal import Journal
 from infra.release.lease import LeaseHeld, LeaseLost
 from infra.release.settings import STRATEGIES, parse_seconds, parse_steps
 from infra.release.state import EventKind, Kind, Phase, Run
@@ -29,6 +26,7 @@ INTERRUPTED: Final = 130
 _stack = click.option("--stack", default="local", show_default=True, help="Environment to act on.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON on stdout.")
 _no_wait = click.option("--no-wait", is_flag=True, help="Return at once; another process goes on.")
+_smoke = click.option("--smoke", type=click.Path(path_type=Path), help="File of smoke scenarios.")
 _reason = click.option("--reason", default="", help="Why; goes into the journal and the notification.")
 
 
@@ -73,7 +71,7 @@ def _options(function: Command) -> Command:
         click.option("--strategy", type=click.Choice(list(STRATEGIES)), help="Named steps."),
         click.option("--steps", help="Per cents of traffic, for example 10,50,100."),
         click.option("--bake", help="How long each step is watched: 30s, 5m."),
-        click.option("--smoke", type=click.Path(path_type=Path), help="File of smoke scenarios."),
+        _smoke,
         click.option("--force", default="", metavar="REASON", help="Release over an unhealthy old colour, "
                      "missing metrics or a refused migration; the reason is recorded."),
     ):  # fmt: skip
@@ -92,17 +90,17 @@ def start(stack: str, as_json: bool, no_wait: bool, dry_run: bool, **options: An
     tool = _open(stack, **options)
     run = _propose(tool, "release", **options)
     if dry_run:
-        _explain(tool, run, as_json)
+        output.explained(tool, run, as_json)
         return
     run = verbs.begin(tool, run)
     if no_wait:
         tool.lease.give_back()
-        pid = verbs.detach(stack)
+        pid = verbs.detach(stack, options["smoke"])
         console.err.print(f"Release {run.run_id} goes on in process {pid}; see `superagent release status`.")
         if as_json:
             console.print_json({"run": run.to_dict(), "pid": pid})
         return
-    _end(_watched(tool, as_json, lambda watch: verbs.drive(tool, run, watch)), as_json)
+    output.finish(verbs.drive(tool, run, output.progress()), as_json)
 
 
 @release.command()
@@ -112,7 +110,7 @@ def start(stack: str, as_json: bool, no_wait: bool, dry_run: bool, **options: An
 def plan(stack: str, as_json: bool, **options: Any) -> None:
     """Print exactly what `start` would do, step by step; changes nothing."""
     tool = _open(stack, **options)
-    _explain(tool, _propose(tool, "release", **options), as_json)
+    output.explained(tool, _propose(tool, "release", **options), as_json)
 
 
 @release.command()
@@ -143,16 +141,19 @@ def status(stack: str, as_json: bool, once: bool) -> None:
 def pause(stack: str, as_json: bool, reason: str) -> None:
     """Hold the release where it is; weights stay as they are."""
     tool = _open(stack)
-    _end(verbs.ask(tool, EventKind.PAUSE, reason, _quiet, wait=False), as_json)
+    output.finish(
+        verbs.ask(tool, EventKind.PAUSE, reason, output.progress(), wait=False), as_json, Phase.PAUSED
+    )
 
 
 @release.command()
 @_stack
 @_json
-def resume(stack: str, as_json: bool) -> None:
+@_smoke
+def resume(stack: str, as_json: bool, smoke: Path | None) -> None:
     """Go on: after a pause, after changed weights, or after the controller died."""
-    tool = _open(stack)
-    _end(_watched(tool, as_json, lambda watch: verbs.resume(tool, watch)), as_json)
+    tool = _open(stack, smoke=smoke)
+    output.finish(verbs.resume(tool, output.progress()), as_json)
 
 
 @release.command()
@@ -193,7 +194,7 @@ def rollback(stack: str, as_json: bool, no_wait: bool, reason: str) -> None:
         tool.lease.give_back()
         verbs.detach(stack)
         return
-    _end(_watched(tool, as_json, lambda watch: verbs.drive(tool, again, watch)), as_json)
+    output.finish(verbs.drive(tool, again, output.progress()), as_json)
 
 
 @release.command()
@@ -205,9 +206,9 @@ def history(run_id: str | None, stack: str, as_json: bool, limit: int) -> None:
     """All releases, or with RUN_ID every line of one."""
     journal = _open(stack).journal
     if run_id is None:
-        _print_runs(journal.runs(limit), as_json)
+        output.runs(journal.runs(limit), as_json)
         return
-    _print_entries(journal, run_id, as_json)
+    output.entries(journal, run_id, as_json)
 
 
 @release.command()
@@ -263,85 +264,8 @@ def _propose(tool: Tool, kind: Kind, version: str = "", image: str = "", force: 
 
 def _ask(stack: str, as_json: bool, no_wait: bool, kind: EventKind, reason: str) -> None:
     tool = _open(stack)
-    _end(_watched(tool, as_json, lambda watch: verbs.ask(tool, kind, reason, watch, not no_wait)), as_json)
-
-
-def _quiet(run: Run) -> None:
-    return
-
-
-def _watched(tool: Tool, as_json: bool, work: Callable[[verbs.Watch], Run]) -> Run:
-    with _progress(as_json) as watch:
-        return work(watch)
-
-
-@contextmanager
-def _progress(as_json: bool) -> Any:
-    seen = ""
-    began = time.monotonic()
-
-    def watch(run: Run) -> None:
-        nonlocal seen
-        if run.mark == seen:
-            return
-        seen = run.mark
-        share = f"{run.old} {100 - run.weight} % {run.new} {run.weight} %"
-        why = f" · {run.reason}" if run.reason else ""
-        console.err.print(f"[dim]{time.monotonic() - began:6.1f} s[/dim]  {run.phase:10} {share}{why}")
-
-    yield watch
-
-
-def _end(run: Run, as_json: bool) -> None:
-    if as_json:
-        console.print_json(run.to_dict())
-    if run.phase in (Phase.ABORTED, Phase.FAILED, Phase.REFUSED):
-        raise OperationFailed(f"{run.kind.capitalize()} of {run.version} {run.phase}: {run.reason}")
-    if run.phase is Phase.PAUSED:
-        raise OperationFailed(f"{run.kind.capitalize()} of {run.version} paused: {run.reason}")
-    if not as_json:
-        done = run.phase is Phase.SUCCEEDED
-        console.out.print(
-            f"{run.version} has all traffic on {run.new}." if done else f"{run.version}: {run.phase}."
-        )
-
-
-def _explain(tool: Tool, run: Run, as_json: bool) -> None:
-    lines = explain.walk(run, tool.profile, tool.router.drain_seconds(run.old))
-    if as_json:
-        steps = [{"phase": line.phase, "effect": line.effect, "text": line.text} for line in lines]
-        console.print_json({"run": run.to_dict(), "steps": steps})
-        return
-    console.out.print(f"{run.environment}: {run.old_image or '?'} on {run.old} → {run.version} on {run.new}")
-    for number, line in enumerate(lines, 1):
-        console.out.print(f"{number:3}. [bold]{line.phase:10}[/bold] {line.text}")
-    console.out.print("Nothing was changed.")
-
-
-def _print_runs(runs: list[Run], as_json: bool) -> None:
-    if as_json:
-        console.print_json([run.to_dict() for run in runs])
-        return
-    for run in runs:
-        took = f"{run.ended_at - run.started_at:.0f} s" if run.ended else "under way"
-        force = f" · forced: {run.force}" if run.force else ""
-        why = f" · {run.reason}" if run.reason else ""
-        console.out.print(
-            f"{run.run_id}  {_time(run.started_at)}  {run.kind} {run.version} → {run.new}  {run.phase}  "
-            f"{took}  {run.started_by}{force}{why}"
-        )
-
-
-def _print_entries(journal: Journal, run_id: str, as_json: bool) -> None:
-    entries = journal.history(run_id)
-    if not entries:
-        raise UserError(f"There is no release {run_id!r}.", "List them: `superagent release history`.")
-    if as_json:
-        console.print_json([{"at": e.at, "by": e.by, "phase": e.phase, "text": e.text} for e in entries])
-        return
-    for entry in entries:
-        console.out.print(f"{_time(entry.at)}  {entry.phase:10} {entry.text}  [dim]{entry.by}[/dim]")
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    run = verbs.ask(tool, kind, reason, output.progress(), not no_wait)
+    if no_wait and not run.ended and tool.lease.holder() is None:
+        verbs.detach(stack)
+    wanted = Phase.ABORTED if kind is EventKind.ABORT else Phase.SUCCEEDED
+    output.finish(run, as_json, wanted)

@@ -7,21 +7,18 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Final
+from pathlib import Path
 
 from infra.errors import UserError
 from infra.home import home
 from infra.release import plan
-from infra.release.journal import Ask, RunInProgress
+from infra.release.journal import Ask, RunInProgress, describe
 from infra.release.lease import SKEW, LeaseHeld, owner_name
-from infra.release.state import EventKind, Kind, Phase, Run
+from infra.release.state import Event, EventKind, Kind, Phase, Run
 from infra.release.wiring import Tool
 from infra.stack.outputs import COLOURS, Colour
 
 Watch = Callable[[Run], None]
-TAKEN_UP: Final = 3.0
-"""Polls of its controller within which an ask should have been taken up, as a factor."""
 
 
 def propose(tool: Tool, kind: Kind, version: str, image: str, force: str) -> Run:
@@ -114,7 +111,7 @@ def ask(tool: Tool, kind: EventKind, reason: str, watch: Watch, wait: bool) -> R
         holder = tool.lease.holder()
         now = tool.clock.now()
         if holder is None or holder.expires_at + SKEW <= now:
-            return _take_over(tool, run.run_id, watch)
+            return _take_over(tool, run.run_id, watch) if wait else _apply(tool, run.run_id, mine)
         waiting = tool.journal.asked(run.run_id)
         if waiting is None or waiting.ask_id != mine.ask_id:
             return follow(tool, run.run_id, watch) if wait else _read(tool, run.run_id)
@@ -147,11 +144,13 @@ def follow(tool: Tool, run_id: str, watch: Watch) -> Run:
         tool.clock.sleep(tool.profile.poll)
 
 
-def detach(stack: str) -> int:
+def detach(stack: str, smoke: Path | None = None) -> int:
     """Start another process that goes on with the current run; its pid."""
     folder = home() / "logs"
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "infra.cli", "release", "resume", "--stack", stack]
+    if smoke is not None:
+        command += ["--smoke", str(smoke.absolute())]
     with (folder / "release.log").open("ab") as log:
         process = subprocess.Popen(
             command,
@@ -164,13 +163,26 @@ def detach(stack: str) -> int:
     return process.pid
 
 
+def _apply(tool: Tool, run_id: str, mine: Ask) -> Run:
+    """Follow an ask in the journal alone, where no controller drives the run."""
+    take_lease(tool, mine.kind)
+    try:
+        run = tool.journal.adopt(run_id, tool.lease)
+        event = Event(mine.kind, f"{mine.reason or 'asked'} ({mine.by})")
+        run, _ = plan.advance(run, event, tool.clock.now())
+        tool.journal.write(run, tool.lease, describe(event), taken=mine)
+    finally:
+        tool.lease.give_back()
+    return run
+
+
 def _take_over(tool: Tool, run_id: str, watch: Watch) -> Run:
     try:
         tool.lease.take("take over")
     except LeaseHeld:
         return follow(tool, run_id, watch)
     run = tool.journal.adopt(run_id, tool.lease)
-    return drive(tool, replace(run), watch)
+    return drive(tool, run, watch)
 
 
 def _read(tool: Tool, run_id: str) -> Run:
