@@ -24,6 +24,7 @@ from infra.errors import UserError
 from infra.local.alb_config import Resources, Settings, resources
 from infra.local.alb_envoy import Admin, remove_leftovers, reports, write_bootstrap, write_resources
 from infra.local.alb_model import Edge, Forward, returned, without
+from infra.local.alb_probe import Probe
 from infra.local.aws_log import log
 from infra.local.loopback import call
 
@@ -51,6 +52,7 @@ class Controller:
         self._changed = threading.Event()
         self._reported: dict[str, Any] = {}
         self._reported_at = 0.0
+        self._probe = Probe()
 
     def follow(self) -> None:
         """For ever: wait for a change (or `REREAD_SECONDS`), then apply it."""
@@ -139,7 +141,7 @@ class Controller:
     def _report_once(self) -> None:
         if self._edge is None:
             return
-        seen = reports(self._edge.groups.values(), self._admin.hosts())
+        seen = reports(self._edge.groups.values(), self._admin.hosts(), self._probe.status)
         now = time.monotonic()
         if seen == self._reported and now < self._reported_at + REPEAT_SECONDS:
             return

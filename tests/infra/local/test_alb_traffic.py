@@ -84,7 +84,7 @@ async def test_a_target_that_answers_503_is_unhealthy_and_gets_nothing(
     await healthy(balancer, "blue", first, second)
     first.healthy = False
     await until(
-        lambda: balancer.health("blue")[first.host] == ("unhealthy", "Target.FailedHealthChecks"),
+        lambda: balancer.health("blue")[first.host] == ("unhealthy", "Target.ResponseCodeMismatch"),
         "the target is unhealthy",
     )
     assert await builds(balancer.port) == {"blue-2": 40}
