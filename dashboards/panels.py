@@ -125,9 +125,10 @@ def number(
     panel.thresholds(_steps(steps)).no_value("no data")
     plain = graph and names is None
     panel.graph_mode(kinds.BigValueGraphMode.AREA if plain else kinds.BigValueGraphMode.NONE)
+    if any(query.legend for query in queries):
+        panel.text_mode(kinds.BigValueTextMode.VALUE_AND_NAME)
     if names is not None:
         panel.mappings(mapped(names)).color_mode(kinds.BigValueColorMode.BACKGROUND)
-        panel.text_mode(kinds.BigValueTextMode.VALUE_AND_NAME)
     _targets(panel, queries)
     return panel
 

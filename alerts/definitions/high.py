@@ -78,8 +78,11 @@ ALERTS: Final = (
     ),
     Alert(
         "SuperAgentReleaseStuck",
-        "min_over_time(superagent_release_in_progress[2h]) == 1",
-        "5m",
+        """
+        min by (environment) (min_over_time(superagent_release_in_progress[2h])) == 1
+        and on (environment) min by (environment) (superagent_release_in_progress offset 2h) == 1
+        """,
+        "0m",
         "{{ $labels.environment }}: a release has been open for over 2 h",
         "Two colours serve or wait; nobody promoted or aborted.",
         dashboard="superagent-release",

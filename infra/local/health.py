@@ -19,6 +19,7 @@ HTTP_PATHS = {
     "postgres_exporter": "/",
     "redis_exporter": "/health",
     "blackbox_exporter": "/-/healthy",
+    "console": "/api/dashboards",
 }
 ASKABLE = frozenset(
     ["postgres", "valkey", *HTTP_PATHS, *(f"{colour}-{n}" for colour in ADDRESSES for n in (1, 2))]

@@ -27,6 +27,7 @@ PREFERRED: Final[dict[str, tuple[int, tuple[str, ...]]]] = {
     "postgres_exporter": (9187, HERE),
     "redis_exporter": (9121, HERE),
     "blackbox_exporter": (9115, HERE),
+    "console": (8088, HERE),
 }
 """Name → (preferred port, addresses on which it must be free)."""
 PUBLIC: Final = ("api", "test")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any, Final
@@ -105,7 +104,7 @@ def _prefix(name: str, binary: Found) -> tuple[str, ...]:
 
     A private mount namespace shows the package's share folder in that place, to this process alone.
     """
-    if name != "alertmanager" or binary.origin != "package" or shutil.which("unshare") is None:
+    if name != "alertmanager" or binary.origin != "package":
         return ()
     share = binary.path.parents[1] / "share"
     script = 'mount --bind "$0" /usr/share && exec "$@"'

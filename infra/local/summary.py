@@ -20,6 +20,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "api": api_url(result),
         "metrics": metrics_urls(result),
         "prometheus": prometheus_url(result),
+        "console": console_url(result),
         "admin_key": result.admin_key,
         "versions": result.versions,
         "ports": result.ports,
@@ -33,6 +34,7 @@ def show(result: Result, asked: str) -> None:
     table.add_row("Metrics", " ".join(metrics_urls(result)))
     if url := prometheus_url(result):
         table.add_row("Prometheus", url)
+    table.add_row("Console", console_url(result))
     table.add_row("Runs", ", ".join(f"{version} ({colour})" for colour, version in result.versions.items()))
     table.add_row("Admin key", result.admin_key or "shown at the first start")
     out.print(table)
@@ -62,6 +64,11 @@ def api_url(result: Result) -> str:
 def prometheus_url(result: Result) -> str | None:
     """Where Prometheus answers, when it could be had."""
     return f"http://127.0.0.1:{result.ports['prometheus']}" if parts.find("prometheus") else None
+
+
+def console_url(result: Result) -> str:
+    """The page with dashboards, alerts and parts (`infra/local/console`)."""
+    return f"http://127.0.0.1:{result.ports['console']}"
 
 
 def metrics_urls(result: Result) -> list[str]:

@@ -54,6 +54,12 @@ def programs(place: Layout, ports: dict[str, int]) -> list[Program]:
             {"SUPERAGENT_HOME": str(place.root)},
         ),
         *prometheus.programs(place, ports),
+        Program(
+            "console",
+            (sys.executable, "-m", "infra.local.console", "--port", str(ports["console"])),
+            CHECKOUT,
+            {"SUPERAGENT_HOME": str(place.root)},
+        ),
     ]
 
 

@@ -1,0 +1,1 @@
+"""The local page: the committed Grafana dashboards drawn from Prometheus, and the system's state."""
