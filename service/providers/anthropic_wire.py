@@ -107,7 +107,7 @@ def block(part: Part) -> JSON:
         )
         return {"type": "image", "source": source}
     elif isinstance(part, ToolCall):
-        return {"type": "tool_use", "id": part.id, "name": part.name, "input": _object(part.arguments)}
+        return {"type": "tool_use", "id": part.id, "name": part.name, "input": arguments(part.arguments)}
     elif isinstance(part, ToolResult):
         out = {"type": "tool_result", "tool_use_id": part.call_id}
         inner = [block(one) for one in part.parts if not _empty(one)]
@@ -128,7 +128,7 @@ def _cache(ttl: str) -> JSON:
     return {"type": "ephemeral"} if ttl == "5m" else {"type": "ephemeral", "ttl": ttl}
 
 
-def _object(text: str) -> JSON:
+def arguments(text: str) -> JSON:
     """Arguments as the object Anthropic demands; what another model wrote wrongly is kept as text."""
     try:
         value = msgspec.json.decode(text or "{}")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from service.providers.base import ErrorKind, ProviderError, Timeouts
 from service.providers.config import ConfigError, ProviderConfig
-from service.providers.sse import Event, EventTooLarge, SSEParser
+from service.providers.sse import Event, SSEParser
 from service.upstream.client import Client, StreamingResponse
 from service.upstream.connection import Response
 from service.upstream.errors import UpstreamError, UpstreamErrorKind
@@ -83,6 +83,12 @@ def _number(raw: bytes) -> float | None:
     return value if 0.0 <= value < 1e9 else None
 
 
+class EventParser(Protocol):
+    """Bytes cut anywhere in, whole events out; `ValueError` for what it cannot be."""
+
+    def feed(self, chunk: bytes) -> list[Event]: ...
+
+
 class HttpUpstream:
     """The connection pool of one provider and the way errors are told. `default_url` where none is set."""
 
@@ -118,8 +124,10 @@ class HttpUpstream:
         except UpstreamError as error:
             raise self.broken(error) from None
 
-    async def stream(self, head: bytes, body: bytes, deadline: float) -> EventStream:
-        """An open stream of server-sent events; close it."""
+    async def stream(
+        self, head: bytes, body: bytes, deadline: float, parser: EventParser | None = None
+    ) -> EventStream:
+        """An open stream of events, server-sent ones unless `parser` says otherwise; close it."""
         now = time.monotonic()
         first_due = min(deadline, now + self.timeouts.first_token)
         try:
@@ -132,7 +140,8 @@ class HttpUpstream:
                 raise self.refused(response.status, response.headers, raw)
         except UpstreamError as error:
             raise self.broken(error) from None
-        return EventStream(self, response, first_due, min(deadline, now + self.timeouts.total))
+        total_due = min(deadline, now + self.timeouts.total)
+        return EventStream(self, response, parser or SSEParser(), first_due, total_due)
 
     def refused(self, status: int, headers: dict[bytes, bytes], body: bytes) -> ProviderError:
         error = self._classify(status, headers, body)
@@ -176,11 +185,16 @@ class EventStream:
     __slots__ = ("_due", "_parser", "_response", "_total_due", "_upstream", "seen_token")
 
     def __init__(
-        self, upstream: HttpUpstream, response: StreamingResponse, first_due: float, total_due: float
+        self,
+        upstream: HttpUpstream,
+        response: StreamingResponse,
+        parser: EventParser,
+        first_due: float,
+        total_due: float,
     ) -> None:
         self._upstream = upstream
         self._response = response
-        self._parser = SSEParser()
+        self._parser = parser
         self._due = first_due
         self._total_due = total_due
         self.seen_token = False  # set by the adapter: from then on the pause between tokens is what counts
@@ -198,7 +212,7 @@ class EventStream:
                 events = self._parser.feed(data)
             except UpstreamError as error:
                 raise upstream.broken(error) from None
-            except EventTooLarge as error:
+            except ValueError as error:
                 raise ProviderError("transport", str(error), provider=upstream.name) from None
             if events:
                 return events

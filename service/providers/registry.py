@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.providers.base import Provider
-from service.providers.config import ConfigError, ProviderConfig
+from service.providers.config import ProviderConfig
 
 
 def build(config: ProviderConfig) -> Provider:
@@ -29,4 +29,6 @@ def build(config: ProviderConfig) -> Provider:
         from service.providers.gemini import Gemini
 
         return Gemini(config)
-    raise ConfigError(f"providers.{config.name}.kind: {config.kind!r} is not available in this version.")
+    from service.providers.bedrock import Bedrock
+
+    return Bedrock(config)
