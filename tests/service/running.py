@@ -14,13 +14,16 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from service.api.protocol import configured
 from service.app import Service, create_app
+from service.auth.keys import KeyStore
 from service.server import _config, _Server, listen
 from service.settings import load
+from service.storage.database import Database
 from service.storage.migrate import migrate
 from tests.parts import free_port, wait_until
 from tests.service.fake import FakeRouter
@@ -73,17 +76,18 @@ def prepare(database_url: str, *permissions: str) -> str:
 
 
 def create_key(database_url: str, *permissions: str) -> str:
-    flags = [part for permission in permissions for part in ("--permission", permission)]
-    done = subprocess.run(
-        [sys.executable, "-m", "service", "create-key", "--name", "test", *flags],
-        env={**os.environ, "SUPERAGENT_DATABASE_URL": database_url},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    key: str = json.loads(done.stdout)["key"]
-    return key
+    """A key, made in a thread: callers may be inside an event loop."""
+
+    async def make() -> str:
+        database = Database(database_url, size=1)
+        await database.start()
+        try:
+            return (await KeyStore(database).create("test", list(permissions)))[0]
+        finally:
+            await database.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(make())).result()
 
 
 class Process:
