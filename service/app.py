@@ -6,18 +6,24 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from service.api.chat import ChatCompletions
-from service.api.cold import Cold
-from service.api.edge import Edge, Handler
+from service.api.edge import Edge
+from service.api.endpoint import Door
 from service.api.gate import Gate
 from service.api.health import Health
 from service.api.pipeline import Pipeline, Router
+from service.api.routes import routes
+from service.auth.audit import Audit
 from service.auth.authenticator import Authenticator
+from service.auth.credentials import AllCredentials
 from service.auth.keys import KeyStore
+from service.auth.oidc import Oidc, OidcSettings, jwks_url
 from service.auth.revocations import Revocations
+from service.auth.sessions import TokenStore
+from service.auth.tokens import TokenSigner, parse_keys
 from service.limits.admission import Admission
 from service.limits.limiter import Plans, Rates
 from service.limits.local import LocalBuckets
+from service.middleware.cors import Cors
 from service.settings import Settings
 from service.storage.database import Database
 from service.storage.journal import Journal
@@ -43,6 +49,8 @@ class Service:
         # stores
         self.database = Database(settings.database_url.get_secret_value(), settings.database_pool_size)
         self.database.on_change.append(self._dependency("postgres"))
+        replica = settings.replica_url
+        self.replica = Database(replica.get_secret_value(), 2) if replica is not None else None
         self.redis = self._redis_address()
         self.link = RedisLink(self.redis, settings.redis_timeout_seconds) if self.redis else None
         self.journal = Journal(settings.journal_dir)
@@ -51,11 +59,18 @@ class Service:
         )
 
         # who asks, and how much they may
+        self.audit = Audit(self.database, metrics, self.log)
         self.keys = KeyStore(self.database)
+        self.signer = self._signer()
+        self.tokens = TokenStore(self.database, self.signer)
         self.authenticator = Authenticator(
-            self.keys, settings.auth_fresh_seconds, settings.auth_stale_seconds
+            AllCredentials(self.keys, self.signer, self.tokens, self._oidc()),
+            settings.auth_fresh_seconds,
+            settings.auth_stale_seconds,
         )
+        self.authenticator.on_success = self.audit.success
         self.revocations = Revocations(self.database, self.link, self.redis, self.authenticator.forget)
+        self.plans = Plans(self._rates())
         self.admission = Admission(
             self.link, LocalBuckets(1 / settings.limit_processes), Spending(self.database).by_counter
         )
@@ -75,8 +90,11 @@ class Service:
             await asyncio.gather(self.database.start(), self.link.start())
         else:
             await self.database.start()
+        if self.replica is not None:
+            await self.replica.start()
         await self.shipper.start()
         await self.revocations.start()
+        self.audit.start()
         await self.router.start()
         self.edge.start()
         self.health.starting = False
@@ -85,9 +103,12 @@ class Service:
         await self.edge.close()
         await self.router.close()
         await self.revocations.close()
+        await self.audit.close()
         await self.shipper.close()
         if self.link is not None:
             await self.link.close()
+        if self.replica is not None:
+            await self.replica.close()
         await self.database.close()
         self.journal.close()
         self.log.bind(None)
@@ -114,18 +135,39 @@ class Service:
 
     # --- wiring
 
-    def _pipeline(self) -> Pipeline:
+    def _rates(self) -> Rates:
         settings = self.settings
-        rates = Rates(
+        return Rates(
             settings.limit_global_per_minute,
             settings.limit_client_per_minute,
             settings.limit_client_tokens_per_minute,
             settings.limit_burst,
             tuple(settings.limit_endpoints.items()),
         )
+
+    def _signer(self) -> TokenSigner:
+        settings = self.settings
+        keys = settings.jwt_keys.get_secret_value() if settings.jwt_keys is not None else ""
+        try:
+            return TokenSigner(parse_keys(keys), settings.jwt_issuer, settings.jwt_audience)
+        except ValueError as error:
+            raise ValueError(f"SUPERAGENT_JWT_KEYS: {error}.") from None
+
+    def _oidc(self) -> Oidc | None:
+        settings = self.settings
+        if not settings.oidc_issuer:
+            return None
+        try:
+            url = jwks_url(settings.oidc_issuer, settings.oidc_jwks_url)
+        except ValueError as error:
+            raise ValueError(f"SUPERAGENT_OIDC_JWKS_URL: {error}.") from None
+        return Oidc(OidcSettings(settings.oidc_issuer, settings.oidc_audience, url, settings.oidc_claim))
+
+    def _pipeline(self) -> Pipeline:
+        settings = self.settings
         return Pipeline(
             self.router,
-            Plans(rates),
+            self.plans,
             self.admission,
             self.journal,
             self.link,
@@ -137,20 +179,12 @@ class Service:
 
     def _edge(self) -> Edge:
         settings = self.settings
-        chat = ChatCompletions(
-            Gate(self.authenticator),
-            self.pipeline,
-            max_body=settings.max_body_bytes,
-            body_seconds=settings.body_timeout_seconds,
+        gate = Gate(
+            self.authenticator, self.audit, settings.auth_failures_per_minute, settings.trusted_proxies
         )
-        hot: dict[str, tuple[str, Handler]] = {
-            "/v1/chat/completions": ("POST", chat),
-            "/health/live": ("GET", self.health.live),
-            "/health/ready": ("GET", self.health.ready),
-            "/health": ("GET", self.health.report),
-        }
-        cold = Cold([], {path: method for path, (method, _) in hot.items()})
-        return Edge(hot, cold, self.metrics, self.log, settings.version)
+        hot, cold = routes(self, gate, Door(gate, self.plans, self.admission))
+        origins = [one.strip() for one in settings.cors_origins.split(",") if one.strip()]
+        return Edge(hot, cold, self.metrics, self.log, settings.version, Cors(origins))
 
     def _redis_address(self) -> Address | None:
         url = self.settings.redis_url

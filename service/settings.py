@@ -88,6 +88,19 @@ class Settings(BaseSettings):
         3600, description="While Postgres is gone, known keys keep working this long."
     )
 
+    jwt_keys: SecretStr | None = Field(
+        None, description="`kid:secret,…` of our own tokens, the signing one first; none: no tokens."
+    )
+    jwt_issuer: str = Field("superagent", description="`iss` of our own tokens.")
+    jwt_audience: str = Field("superagent", description="`aud` of our own tokens.")
+    oidc_issuer: str = Field("", description="Issuer of an OpenID provider; empty: none.")
+    oidc_audience: str = Field("superagent", description="`aud` that its tokens must carry.")
+    oidc_jwks_url: str = Field("", description="Its keys; default `<issuer>/.well-known/jwks.json`.")
+    oidc_claim: str = Field("permissions", description="The claim that lists permissions; else `scope`.")
+    auth_failures_per_minute: int = Field(
+        120, ge=1, le=1_000_000, description="Wrong credentials of one address before it gets 429."
+    )
+
     # --- how much they may ask for; 0 is no limit, a key's own limits go first
     limit_global_per_minute: int = Field(0, ge=0, le=100_000_000, description="Requests, all clients.")
     limit_client_per_minute: int = Field(600_000, ge=0, le=100_000_000, description="Requests of one client.")

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from service.api.errors import ApiError
 from service.api.exchange import CLIENT_CLOSED, Common, Exchange, Headers
-from service.auth.authenticator import NotAuthenticated
+from service.auth.credentials import NotAuthenticated
+from service.middleware.cors import Cors
 from service.providers.errors import ProviderError
 from service.storage.database import StoreUnavailable
 from service.telemetry.logs import JsonLog
@@ -39,11 +40,13 @@ class Edge:
         metrics: Metrics,
         log: JsonLog,
         version: str,
+        cors: Cors,
     ) -> None:
         self._hot = hot
         self._cold = cold
         self._metrics = metrics
         self._log = log
+        self._cors = cors
         self._common = Common([(b"build", version.encode()), *SECURITY_HEADERS])
         self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
         self._open: set[Exchange] = set()
@@ -74,10 +77,14 @@ class Edge:
         self._open.add(exchange)
         exchange.task = asyncio.current_task()
         try:
+            if b"origin" in exchange.headers:
+                exchange.response_headers += self._cors.headers(exchange.headers)
             route = self._hot.get(exchange.path)
             if route is not None and route[0] == exchange.method:
                 exchange.template = exchange.path
                 await route[1](exchange)
+            elif exchange.method == "OPTIONS":
+                await self._preflight(exchange)
             else:
                 await self._cold(exchange)
         except asyncio.CancelledError:
@@ -87,6 +94,14 @@ class Edge:
         finally:
             self._open.discard(exchange)
             self._account(exchange)
+
+    async def _preflight(self, exchange: Exchange) -> None:
+        exchange.template = "preflight"
+        exchange.response_headers = []
+        allowed = self._cors.preflight(exchange.headers)
+        if allowed is None:
+            raise ApiError(403, "This origin may not call from a browser; see SUPERAGENT_CORS_ORIGINS.")
+        await exchange.respond(204, allowed, b"")
 
     async def _cancelled(self, exchange: Exchange) -> None:
         """Cancelled by the sweeper (slow body), by the client going away, or by the server stopping."""

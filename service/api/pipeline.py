@@ -106,13 +106,19 @@ class Pipeline:
         }
 
     async def begin(
-        self, exchange: Exchange, principal: Principal, request: CanonicalRequest, stream: bool
+        self,
+        exchange: Exchange,
+        principal: Principal,
+        request: CanonicalRequest,
+        stream: bool,
+        *,
+        cacheable: bool = True,
     ) -> Call:
         """Admit the call and look into the cache. Raises `ApiError` 429 or 402."""
         plan = self._plans.plan(principal, exchange.template)
         ctx = CallContext(request_id=exchange.request_id, deadline=exchange.started + self._seconds)
         call = Call(exchange, principal, request, ctx, plan, stream)
-        if self._link is not None and self._cache_seconds:
+        if cacheable and self._cache_seconds and self._link is not None:
             call.policy = exact.policy(request, exchange.headers)
             if call.policy.write:
                 call.cache_key = exact.cache_key(principal, request)

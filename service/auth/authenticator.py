@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Final
 
-from service.auth.keys import KeyStore, digest, plausible
+from service.auth.credentials import Credentials, NotAuthenticated, Verified
+from service.auth.keys import digest
 from service.auth.permissions import Principal
 from service.storage.database import StoreUnavailable
 
@@ -21,33 +21,28 @@ REFUSED_SECONDS: Final = 5.0  # a wrong key is looked up at most this often
 REFUSED: Final = 10_000
 
 
-class NotAuthenticated(Exception):
-    """No or no valid credentials; the message says which, never the credential."""
-
-
 class _Known:
-    __slots__ = ("checked", "expires", "principal", "refreshing")
+    __slots__ = ("checked", "expires", "names", "principal", "refreshing")
 
-    def __init__(self, principal: Principal, now: float) -> None:
-        self.principal = principal
+    def __init__(self, verified: Verified, now: float) -> None:
+        self.principal = verified.principal
+        self.names = verified.names
         self.checked = now
         self.refreshing = False
-        self.expires = float("inf")
-        if principal.expires_at is not None:
-            self.expires = now + (principal.expires_at - datetime.now(UTC)).total_seconds()
+        self.expires = now + verified.lives
 
 
 class Authenticator:
     """`authenticate` is synchronous while the key is remembered; else it returns an awaitable."""
 
-    def __init__(self, keys: KeyStore, fresh_seconds: float, stale_seconds: float) -> None:
-        self._keys = keys
+    def __init__(self, credentials: Credentials, fresh_seconds: float, stale_seconds: float) -> None:
+        self._credentials = credentials
         self._fresh = fresh_seconds
         self._stale = stale_seconds
         self._known: dict[bytes, _Known] = {}
-        self._refused: dict[bytes, float] = {}
+        self._refused: dict[bytes, tuple[float, str]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self.on_failure: Callable[[str], None] = lambda reason: None
+        self.on_success: Callable[[str], None] = lambda actor: None
 
     def remembered(self, credential: bytes) -> Principal | None:
         """The hot path: the principal when this credential was verified lately, else None."""
@@ -65,37 +60,33 @@ class Authenticator:
     async def verify(self, credential: bytes) -> Principal:
         """Ask the store. Raises `NotAuthenticated` or `StoreUnavailable`."""
         try:
-            key = credential.decode("ascii")
+            text = credential.decode("ascii")
         except UnicodeDecodeError:
-            key = ""
-        if not plausible(key):
-            raise self._fail("This is not an API key: keys start with 'sk-' and have 46 characters.")
+            raise NotAuthenticated("This is not an API key: keys are plain ASCII.") from None
         identity = digest(credential)
-        refused_at = self._refused.get(identity)
-        if refused_at is not None and time.monotonic() - refused_at < REFUSED_SECONDS:
-            raise self._fail("This API key is unknown, expired or revoked.")
-        principal = await self._keys.find(key)
-        if principal is None:
+        refused = self._refused.get(identity)
+        if refused is not None and time.monotonic() - refused[0] < REFUSED_SECONDS:
+            raise NotAuthenticated(refused[1])
+        try:
+            verified = await self._credentials.verify(text)
+        except NotAuthenticated as error:
             self._known.pop(identity, None)
             _bounded(self._refused, REFUSED)
-            self._refused[identity] = time.monotonic()
-            raise self._fail("This API key is unknown, expired or revoked.")
+            self._refused[identity] = (time.monotonic(), str(error))
+            raise
         _bounded(self._known, REMEMBERED)
-        self._known[identity] = _Known(principal, time.monotonic())
-        return principal
+        self._known[identity] = _Known(verified, time.monotonic())
+        self.on_success(verified.principal.id)
+        return verified.principal
 
-    def forget(self, key_id: str) -> None:
-        """Drop a principal at once: revoked, changed or rotated."""
-        for identity in [one for one, known in self._known.items() if known.principal.id == key_id]:
+    def forget(self, name: str) -> None:
+        """Drop what goes by this name at once: revoked, changed or rotated."""
+        for identity in [one for one, known in self._known.items() if name in known.names]:
             del self._known[identity]
 
     def forget_all(self) -> None:
         self._known.clear()
         self._refused.clear()
-
-    def _fail(self, reason: str) -> NotAuthenticated:
-        self.on_failure(reason)
-        return NotAuthenticated(reason)
 
     def _refresh_later(self, key: str, known: _Known) -> None:
         known.refreshing = True

@@ -22,17 +22,27 @@ PREFIX_LENGTH: Final = len(START) + 8
 KEY_LENGTH: Final = len(START) + 43
 
 _COLUMNS: Final = (
-    "id, name, prefix, hash, permissions, limits::text as limits, budget_usd, created_at, updated_at, "
-    "expires_at, revoked_at, replaces"
+    "id, account, name, prefix, hash, permissions, limits::text as limits, budget_usd, created_at, "
+    "updated_at, expires_at, revoked_at, replaces"
 )
 
 _FIND: Final = (
     f"select {_COLUMNS} from api_keys where prefix = $1 and revoked_at is null "  # noqa: S608
     "and (expires_at is null or expires_at > now())"
 )
+_BY_ID: Final = (
+    f"select {_COLUMNS} from api_keys where id = $1 and revoked_at is null "  # noqa: S608
+    "and (expires_at is null or expires_at > now())"
+)
+_LIST: Final = (
+    f"select {_COLUMNS}, u.requests as use_count, u.last_used_at from api_keys left join "  # noqa: S608
+    "(select key_id, sum(requests) as requests, max(last_used_at) as last_used_at from key_usage "
+    "group by 1) u on u.key_id = api_keys.id"
+)
 _INSERT: Final = (
-    "insert into api_keys (id, name, prefix, hash, permissions, limits, budget_usd, expires_at, replaces) "  # noqa: S608
-    f"values ($1, $2, $3, $4, $5, $6::text::jsonb, $7, $8, $9) returning {_COLUMNS}"
+    "insert into api_keys "  # noqa: S608
+    "(id, account, name, prefix, hash, permissions, limits, budget_usd, expires_at, replaces) "
+    f"values ($1, coalesce($10, $1), $2, $3, $4, $5, $6::text::jsonb, $7, $8, $9) returning {_COLUMNS}"
 )
 
 
@@ -73,6 +83,7 @@ class KeyStore:
         budget_usd: float | None = None,
         expires_at: datetime | None = None,
         replaces: str | None = None,
+        account: str | None = None,
     ) -> tuple[str, dict[str, Any]]:
         """Make a key; returns (the key, its row). The key is shown once and kept nowhere."""
         check_permissions(permissions)
@@ -88,9 +99,54 @@ class KeyStore:
             budget_usd,
             expires_at,
             replaces,
+            account,
         )
         assert row is not None
         return key, public(row)
+
+    async def by_id(self, key_id: str) -> Principal | None:
+        """The principal of a live key."""
+        row = await self._database.fetchrow(_BY_ID, key_id)
+        return principal(row) if row is not None else None
+
+    async def list(self) -> list[dict[str, Any]]:
+        """Every key, newest first, with its use."""
+        rows = await self._database.fetch(_LIST + " order by created_at desc, id limit 10000")
+        return [public(row) for row in rows]
+
+    async def get(self, key_id: str) -> dict[str, Any] | None:
+        row = await self._database.fetchrow(_LIST + " where api_keys.id = $1", key_id)
+        return public(row) if row is not None else None
+
+    async def revoke(self, key_id: str) -> bool:
+        """End a key at once; False when there is no such live key."""
+        done = await self._database.execute(
+            "update api_keys set revoked_at = now(), updated_at = now() where id = $1 and revoked_at is null",
+            key_id,
+        )
+        return done == "UPDATE 1"
+
+    async def rotate(self, key_id: str, overlap_seconds: float) -> tuple[str, dict[str, Any]] | None:
+        """A new key with the same rights; the old one works on for `overlap_seconds`. None: no such key."""
+        old = await self._database.fetchrow(_BY_ID, key_id)
+        if old is None:
+            return None
+        key, row = await self.create(
+            old["name"],
+            list(old["permissions"]),
+            limits=msgspec.json.decode(old["limits"], type=Limits),
+            budget_usd=None if old["budget_usd"] is None else float(old["budget_usd"]),
+            expires_at=old["expires_at"],
+            replaces=key_id,
+            account=old["account"],
+        )
+        await self._database.execute(
+            "update api_keys set updated_at = now(), expires_at = "
+            "least(coalesce(expires_at, 'infinity'), now() + $2 * interval '1 second') where id = $1",
+            key_id,
+            overlap_seconds,
+        )
+        return key, row
 
     async def has_active_admin(self) -> bool:
         row = await self._database.fetchrow(
@@ -112,6 +168,7 @@ def check_permissions(permissions: list[str]) -> None:
 def principal(row: Any) -> Principal:
     return Principal(
         id=row["id"],
+        account=row["account"],
         name=row["name"],
         kind="key",
         permissions=frozenset(row["permissions"]),
@@ -125,6 +182,8 @@ def public(row: Any) -> dict[str, Any]:
     """What may be shown of a key: everything but the hash."""
     shown = {name: row[name] for name in row.keys() if name != "hash"}  # noqa: SIM118
     shown["limits"] = json.loads(shown["limits"])
+    if "use_count" in shown:
+        shown["use_count"] = int(shown["use_count"] or 0)
     shown["budget_usd"] = None if shown["budget_usd"] is None else float(shown["budget_usd"])
     for name, value in shown.items():
         if isinstance(value, datetime):

@@ -20,9 +20,12 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Principal(Struct, frozen=True):
-    """Who asks. `id` names the key or the token's subject; `tenant` separates caches and sessions."""
+    """Who asks. `id` names the key (or the token's subject). `account` is what limits, budgets, caches and
+    sessions belong to: a rotated key keeps the account of the key it replaces.
+    """
 
     id: str
+    account: str
     name: str
     kind: Literal["key", "token", "oidc"]
     permissions: frozenset[str]

@@ -20,6 +20,10 @@ CHANNEL: Final = "sa:auth"
 POLL_SECONDS: Final = 0.5
 # Transactions may commit later than the time they carry: look back a little, again and again.
 OVERLAP: Final = timedelta(seconds=5)
+_CHANGED: Final = """
+select id, updated_at from api_keys where updated_at > $1
+union all select 'token:' || id, revoked_at from revoked_tokens where revoked_at > $1
+"""
 
 
 class Revocations:
@@ -79,10 +83,7 @@ class Revocations:
                 rows = await self._database.fetch("select now() as at")
                 self._seen = rows[0]["at"]
                 return
-            rows = await self._database.fetch(
-                "select id, updated_at from api_keys where updated_at > $1 order by updated_at",
-                self._seen - OVERLAP,
-            )
+            rows = await self._database.fetch(_CHANGED, self._seen - OVERLAP)
         except StoreUnavailable:
             return
         for row in rows:

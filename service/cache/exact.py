@@ -74,7 +74,7 @@ def policy(request: CanonicalRequest, headers: dict[bytes, bytes]) -> Policy:
 def cache_key(principal: Principal, request: CanonicalRequest) -> str:
     """Within one client only. `user` names an end user and changes no answer."""
     digest = hashlib.sha256(_encoder.encode(request))
-    return f"sa:{{{principal.id}}}:x:{digest.hexdigest()[:40]}"
+    return f"sa:{{{principal.account}}}:x:{digest.hexdigest()[:40]}"
 
 
 def pack_entry(entry: Entry) -> bytes:

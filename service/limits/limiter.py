@@ -60,19 +60,20 @@ class Plans:
         self._endpoints = dict(rates.endpoints)
         self._plans: dict[tuple[str, str], tuple[Principal, str, Plan]] = {}
 
-    def plan(self, principal: Principal, endpoint: str) -> Plan:
-        month = _month() if principal.budget_usd is not None else ""
-        known = self._plans.get((principal.id, endpoint))
+    def plan(self, principal: Principal, endpoint: str, *, calls_models: bool = True) -> Plan:
+        """Remembered until the principal changes or the month does. Without a model, no tokens or budget."""
+        month = _month() if calls_models and principal.budget_usd is not None else ""
+        known = self._plans.get((principal.account, endpoint))
         if known is not None and known[0] is principal and known[1] == month:
             return known[2]
         if len(self._plans) >= PLANS_KEPT:
             self._plans.clear()
-        plan = self._make(principal, endpoint, month)
-        self._plans[(principal.id, endpoint)] = (principal, month, plan)
+        plan = self._make(principal, endpoint, month, calls_models)
+        self._plans[(principal.account, endpoint)] = (principal, month, plan)
         return plan
 
-    def _make(self, principal: Principal, endpoint: str, month: str) -> Plan:
-        rates, own, name = self._rates, principal.limits, f"sa:{{{principal.id}}}"
+    def _make(self, principal: Principal, endpoint: str, month: str, calls_models: bool) -> Plan:
+        rates, own, name = self._rates, principal.limits, f"sa:{{{principal.account}}}"
         buckets: list[Bucket] = []
 
         def add(key: str, scope: str, per_minute: int, burst: int) -> Bucket | None:
@@ -87,7 +88,7 @@ class Plans:
         client = add(f"{name}:r", "client", requests, own.burst or rates.burst)
         add(f"{name}:e:{endpoint}", "endpoint", self._endpoints.get(endpoint, 0), 0)
         add("sa:{global}:g", "global", rates.global_requests, 0)
-        spent = add(f"{name}:t", "tokens", tokens, 0)
+        spent = add(f"{name}:t", "tokens", tokens, 0) if calls_models else None
         budget_key = f"{name}:b:{month}" if month else ""
         keys = [bucket.key for bucket in buckets] + ([budget_key] if budget_key else [])
         costs: list[Any] = [len(buckets)]

@@ -15,13 +15,14 @@ class Spending:
 
     async def by_counter(self, counter: str) -> float:
         """USD behind a budget counter's name, `sa:{<client>}:b:<year>-<month>`."""
-        client, _, month = counter.partition("{")[2].rpartition("}:b:")
-        return await self.of(client, month)
+        account, _, month = counter.partition("{")[2].rpartition("}:b:")
+        return await self.of(account, month)
 
-    async def of(self, client: str, month: str) -> float:
+    async def of(self, account: str, month: str) -> float:
         row = await self._database.fetchrow(
-            "select cost_usd from key_usage where key_id = $1 and month = $2",
-            client,
+            "select coalesce(sum(cost_usd), 0) as cost_usd from key_usage where month = $2 and "
+            "(key_id = $1 or key_id in (select id from api_keys where account = $1))",
+            account,
             date.fromisoformat(f"{month}-01"),
         )
         return float(row["cost_usd"]) if row is not None else 0.0

@@ -2,6 +2,7 @@
 -- superagent: expand
 create table api_keys (
     id           text primary key,
+    account      text not null,
     name         text not null,
     prefix       text not null,
     hash         bytea not null unique,
@@ -16,6 +17,7 @@ create table api_keys (
     check (octet_length(hash) = 32)
 );
 create index api_keys_prefix on api_keys (prefix);
+create index api_keys_account on api_keys (account);
 create index api_keys_updated on api_keys (updated_at);
 
 -- migrate:down

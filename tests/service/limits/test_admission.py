@@ -20,9 +20,8 @@ pytestmark = pytest.mark.component
 
 
 def plan(*, budget: float | None = None, limits: Limits | None = None, rates: Rates | None = None) -> Plan:
-    who = Principal(
-        f"key_{uuid.uuid4().hex}", "x", "key", frozenset(), limits=limits or Limits(), budget_usd=budget
-    )
+    name = f"key_{uuid.uuid4().hex}"
+    who = Principal(name, name, "x", "key", frozenset(), limits=limits or Limits(), budget_usd=budget)
     return Plans(rates or Rates()).plan(who, "/x")
 
 

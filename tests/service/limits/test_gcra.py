@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[3]
 
 
 def principal(**fields: object) -> Principal:
-    return Principal(f"key_{uuid.uuid4().hex}", "x", "key", frozenset({"chat"}), **fields)  # type: ignore[arg-type]
+    name = f"key_{uuid.uuid4().hex}"
+    return Principal(name, name, "x", "key", frozenset({"chat"}), **fields)  # type: ignore[arg-type]
 
 
 @given(
@@ -94,7 +95,7 @@ from service.auth.permissions import Principal
 from service.storage.redis_link import Address, RedisLink
 
 async def main(url, who):
-    plan = Plans(Rates(client_requests=600, burst=50)).plan(Principal(who, "", "key", frozenset()), "/x")
+    plan = Plans(Rates(client_requests=600, burst=50)).plan(Principal(who, who, "", "key", frozenset()), "/x")
     link = RedisLink(Address(url), 5.0)
     await link.start()
     await link.call("SCRIPT", "LOAD", ADMIT)

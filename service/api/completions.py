@@ -1,0 +1,137 @@
+"""`POST /v1/completions`: OpenAI's older format, answered through the same chat call."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from service.api.decode import decode
+from service.api.errors import ApiError
+from service.api.exchange import JSON, Exchange
+from service.api.gate import Gate
+from service.api.openai_answer import DONE, FINISH, encode, usage
+from service.api.openai_request import Count, Penalty, Probability, StreamOptions
+from service.api.pipeline import Call, Pipeline, route_headers
+from service.api.streaming import stream, whole
+from service.providers.base import CanonicalRequest, Message, StreamEnd, StreamEvent, Text, TextDelta
+
+
+class CompletionRequest(Struct):
+    """The body. One prompt a request; token arrays, `best_of` and `logprobs` are refused."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=200)]
+    prompt: str | Annotated[list[str], Meta(min_length=1, max_length=1)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Count | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Probability | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    best_of: int | None = None
+    logprobs: int | None = None
+    echo: bool | None = None
+    suffix: str | None = None
+    stop: str | Annotated[list[str], Meta(max_length=16)] | None = None
+    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    user: Annotated[str, Meta(max_length=512)] | None = None
+
+
+DECODER: Final = msgspec.json.Decoder(CompletionRequest)
+
+
+def parse(asked: CompletionRequest) -> CanonicalRequest:
+    """Raises `ApiError` 400 with `param`."""
+    for name, most in (("n", 1), ("best_of", 1), ("logprobs", 0)):
+        value = getattr(asked, name)
+        if value is not None and value > most:
+            raise ApiError(400, f"'{name}' over {most} is not supported: leave it out.", param=name)
+    if asked.suffix:
+        raise ApiError(400, "'suffix' is not supported: leave it out.", param="suffix")
+    return CanonicalRequest(
+        model=asked.model,
+        messages=(Message("user", (Text(_prompt(asked)),)),),
+        max_tokens=asked.max_tokens,
+        temperature=asked.temperature,
+        top_p=asked.top_p,
+        stop=(asked.stop,) if isinstance(asked.stop, str) else tuple(asked.stop or ()),
+        seed=asked.seed,
+        frequency_penalty=asked.frequency_penalty,
+        presence_penalty=asked.presence_penalty,
+        user=asked.user,
+    )
+
+
+def _prompt(asked: CompletionRequest) -> str:
+    return asked.prompt if isinstance(asked.prompt, str) else asked.prompt[0]
+
+
+class Completions:
+    """The handler."""
+
+    def __init__(self, gate: Gate, pipeline: Pipeline, *, max_body: int, body_seconds: float) -> None:
+        self._gate = gate
+        self._pipeline = pipeline
+        self._max_body = max_body
+        self._body_seconds = body_seconds
+
+    async def __call__(self, exchange: Exchange) -> None:
+        principal = await self._gate.admit(exchange, "chat")
+        asked = decode(DECODER, await exchange.body(self._max_body, self._body_seconds))
+        call = await self._pipeline.begin(exchange, principal, parse(asked), bool(asked.stream))
+        prompt = _prompt(asked) if asked.echo else ""
+        if asked.stream:
+            options = asked.stream_options
+            include_usage = options is not None and options.include_usage
+            await stream(self._pipeline, call, lambda: _Renderer(call, prompt, include_usage), DONE)
+            return
+        response = await whole(self._pipeline, call)
+        created = int(time.time())
+        choice = _choice(prompt + response.text, FINISH[response.finish])
+        rendered = encode({**_head(call, created), "choices": [choice], "usage": usage(response.usage)})
+        self._pipeline.end(call, "ok")
+        await exchange.respond(200, [JSON, *route_headers(call)], rendered)
+
+
+def _head(call: Call, created: int) -> dict[str, Any]:
+    identity = "cmpl-" + call.exchange.request_id[4:]
+    model = call.ctx.model or call.request.model
+    return {"id": identity, "object": "text_completion", "created": created, "model": model}
+
+
+def _choice(text: str, finish: str | None) -> dict[str, Any]:
+    return {"text": text, "index": 0, "logprobs": None, "finish_reason": finish}
+
+
+class _Renderer:
+    """Events as chunks of text; tool calls and reasoning have no place in this format."""
+
+    def __init__(self, call: Call, prompt: str, include_usage: bool) -> None:
+        self._call = call
+        self._prompt = prompt
+        self._include_usage = include_usage
+        self._head: dict[str, Any] = {}
+
+    def first(self) -> bytes:
+        self._head = _head(self._call, int(time.time()))
+        return self._event([_choice(self._prompt, None)]) if self._prompt else b""
+
+    def event(self, event: StreamEvent) -> bytes:
+        if isinstance(event, TextDelta):
+            return self._event([_choice(event.text, None)])
+        if isinstance(event, StreamEnd):
+            data = self._event([_choice("", FINISH[event.finish])])
+            if self._include_usage:
+                data += self._event([], usage(event.usage))
+            return data
+        return b""
+
+    def _event(self, choices: list[dict[str, Any]], used: dict[str, Any] | None = None) -> bytes:
+        body = {**self._head, "choices": choices}
+        if self._include_usage:
+            body["usage"] = used
+        return b"data: " + encode(body) + b"\n\n"

@@ -1,0 +1,75 @@
+"""Which path leads where: the hot ones straight, all others through Starlette's router."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.routing import BaseRoute, Route
+
+from service.api.admin import Admin
+from service.api.chat import ChatCompletions
+from service.api.cold import Cold
+from service.api.completions import Completions
+from service.api.edge import Handler
+from service.api.embeddings import Embeddings
+from service.api.endpoint import Door, Endpoint
+from service.api.gate import Gate
+from service.api.models import Models
+from service.api.sessions import Sessions
+from service.api.tokens import Tokens
+from service.api.usage import UsageReport
+from service.storage.conversations import Conversations
+
+if TYPE_CHECKING:
+    from service.app import Service
+
+Hot = dict[str, tuple[str, Handler]]
+
+
+def routes(service: Service, gate: Gate, door: Door) -> tuple[Hot, Cold]:
+    """The table of everything that is served."""
+    settings, pipeline, health = service.settings, service.pipeline, service.health
+    size, seconds = settings.max_body_bytes, settings.body_timeout_seconds
+    hot: Hot = {
+        "/v1/chat/completions": (
+            "POST",
+            ChatCompletions(gate, pipeline, max_body=size, body_seconds=seconds),
+        ),
+        "/v1/completions": ("POST", Completions(gate, pipeline, max_body=size, body_seconds=seconds)),
+        "/health/live": ("GET", health.live),
+        "/health/ready": ("GET", health.ready),
+        "/health": ("GET", health.report),
+    }
+    embed = getattr(service.router, "embed", None)
+    if embed is not None:
+        handler = Embeddings(gate, pipeline, embed, max_body=size, body_seconds=seconds)
+        hot["/v1/embeddings"] = ("POST", handler)
+    admin = Admin(door, gate, service.keys, service.revocations, service.audit, service.database)
+    tokens = Tokens(
+        door, gate, service.signer, service.tokens, service.keys, service.revocations, service.audit
+    )
+    sessions = Sessions(door, pipeline, Conversations(service.link), max_body=size)
+    models = Models(door, service.router)  # type: ignore[arg-type]  # the real router lists; fakes need not
+    cold: list[BaseRoute] = [
+        _route("GET", "/v1/models", models.list),
+        _route("GET", "/v1/models/{id:path}", models.get),
+        _route("POST", "/v1/sessions", sessions.create),
+        _route("GET", "/v1/sessions/{id}", sessions.get),
+        _route("DELETE", "/v1/sessions/{id}", sessions.delete),
+        _route("POST", "/v1/sessions/{id}/messages", sessions.turn),
+        _route("GET", "/v1/usage", UsageReport(door, service.database, service.replica)),
+        _route("POST", "/auth/token", tokens.issue),
+        _route("POST", "/auth/refresh", tokens.refresh),
+        _route("POST", "/auth/revoke", tokens.revoke),
+        _route("POST", "/admin/api-keys", admin.create),
+        _route("GET", "/admin/api-keys", admin.list),
+        _route("GET", "/admin/api-keys/{id}", admin.get),
+        _route("DELETE", "/admin/api-keys/{id}", admin.revoke),
+        _route("POST", "/admin/api-keys/{id}/rotate", admin.rotate),
+        _route("GET", "/admin/security/report", admin.security_report),
+    ]
+    return hot, Cold(cold, {path: method for path, (method, _) in hot.items()})
+
+
+def _route(method: str, path: str, handler: Handler) -> Route:
+    return Route(path, endpoint=Endpoint(handler), methods=[method])
