@@ -7,31 +7,15 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
+from infra.local.alb_listener import address, envoy_listener
 from infra.local.alb_model import Edge, HealthCheck, TargetGroup
-from infra.local.alb_routes import NO_TARGETS, STATEFUL_SESSION, route_configuration, route_name
+from infra.local.alb_routes import NO_TARGETS, TYPE, route_configuration
 
-TYPE: Final = "type.googleapis.com/envoy"
 MOST: Final = 1_000_000
 CLUSTERS_FILE: Final = "cds.json"
 LISTENERS_FILE: Final = "lds.json"
 UPSTREAM_IDLE: Final = "4s"
 """Shorter than any server's keep-alive (uvicorn: 5 s), so that no request meets a closing connection."""
-TRACE_ID: Final = """
-math.randomseed(os.time() + (tonumber(string.match(tostring({}), "0x(%x+)"), 16) or 0) % 2147483647)
-local function fresh()
-  return string.format("1-%08x-%08x%08x%08x", os.time(), math.random(0, 2147483647),
-    math.random(0, 2147483647), math.random(0, 2147483647))
-end
-function envoy_on_request(handle)
-  local headers = handle:headers()
-  local given = headers:get("x-amzn-trace-id")
-  if given == nil or given == "" then
-    headers:replace("x-amzn-trace-id", "Root=" .. fresh())
-  else
-    headers:replace("x-amzn-trace-id", "Self=" .. fresh() .. ";" .. given)
-  end
-end
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +52,9 @@ def resources(edge: Edge, previous: Edge | None, settings: Settings) -> Resource
         routes={
             routes_file(port): document([route_configuration(one, edge)]) for port, one in open_here.items()
         },
-        listeners=document([envoy_listener(port, settings) for port in sorted(open_here)]),
+        listeners=document(
+            [envoy_listener(port, file_source(settings, routes_file(port))) for port in sorted(open_here)]
+        ),
     )
 
 
@@ -131,7 +117,7 @@ def endpoints(group: TargetGroup) -> dict[str, Any]:
                     {
                         "health_status": "DRAINING" if target.draining else "HEALTHY",
                         "endpoint": {
-                            "address": _address(target.id, target.port),
+                            "address": address(target.id, target.port),
                             "health_check_config": {
                                 "hostname": f"{target.id}:{target.port}",
                                 **({"port_value": group.health.port} if group.health.port else {}),
@@ -141,18 +127,6 @@ def endpoints(group: TargetGroup) -> dict[str, Any]:
                     for target in group.targets
                 ]
             }
-        ],
-    }
-
-
-def envoy_listener(port: int, settings: Settings) -> dict[str, Any]:
-    """A port on loopback. It does not depend on weights or targets: a changed listener drops connections."""
-    return {
-        "@type": f"{TYPE}.config.listener.v3.Listener",
-        "name": route_name(port),
-        "address": _address("127.0.0.1", port),
-        "filter_chains": [
-            {"filters": [{"name": "http", "typed_config": _connection_manager(port, settings)}]}
         ],
     }
 
@@ -195,71 +169,6 @@ def _health_check(check: HealthCheck, check_seconds: float, http2: bool) -> dict
     }
 
 
-def _connection_manager(port: int, settings: Settings) -> dict[str, Any]:
-    filters = f"{TYPE}.extensions.filters.http"
-    return {
-        "@type": f"{TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": route_name(port),
-        "rds": {
-            "route_config_name": route_name(port),
-            "config_source": file_source(settings, routes_file(port)),
-        },
-        "use_remote_address": True,
-        "skip_xff_append": True,  # the routes do it
-        "generate_request_id": False,
-        "server_header_transformation": "PASS_THROUGH",
-        "stream_idle_timeout": "0s",  # each route has the load balancer's own
-        "upgrade_configs": [{"upgrade_type": "websocket"}],
-        "local_reply_config": {"mappers": [_mapper(["UF", "UC", "UPE"], 502), _mapper(["SI"], 504)]},
-        "access_log": [_failures_only()],
-        "http_filters": [
-            {
-                "name": "trace-id",
-                "typed_config": {
-                    "@type": f"{filters}.lua.v3.Lua",
-                    "default_source_code": {"inline_string": TRACE_ID},
-                },
-            },
-            {
-                "name": STATEFUL_SESSION,
-                "typed_config": {"@type": f"{filters}.stateful_session.v3.StatefulSession"},
-            },
-            {
-                "name": "router",
-                "typed_config": {"@type": f"{filters}.router.v3.Router", "suppress_envoy_headers": True},
-            },
-        ],
-    }
-
-
-def _mapper(flags: list[str], status: int) -> dict[str, Any]:
-    """Failures with the status of an ALB: the target closed the connection 502, idle too long 504."""
-    return {"filter": {"response_flag_filter": {"flags": flags}}, "status_code": status}
-
-
-def _failures_only() -> dict[str, Any]:
-    fields = {
-        "time": "%START_TIME%",
-        "method": "%REQ(:METHOD)%",
-        "path": "%PATH(NQ)%",
-        "status": "%RESPONSE_CODE%",
-        "flags": "%RESPONSE_FLAGS%",
-        "details": "%RESPONSE_CODE_DETAILS%",
-        "cluster": "%UPSTREAM_CLUSTER%",
-        "target": "%UPSTREAM_HOST%",
-        "listener": "%DOWNSTREAM_LOCAL_PORT%",
-    }
-    comparison = {"op": "GE", "value": {"default_value": 500, "runtime_key": "access_log.failures"}}
-    return {
-        "name": "failures",
-        "filter": {"status_code_filter": {"comparison": comparison}},
-        "typed_config": {
-            "@type": f"{TYPE}.extensions.access_loggers.stream.v3.StdoutAccessLog",
-            "log_format": {"json_format": fields},
-        },
-    }
-
-
 def _no_limits() -> dict[str, int]:
     return {
         "max_connections": MOST,
@@ -267,10 +176,6 @@ def _no_limits() -> dict[str, int]:
         "max_requests": MOST,
         "max_retries": MOST,
     }
-
-
-def _address(host: str, port: int) -> dict[str, Any]:
-    return {"socket_address": {"address": host, "port_value": port}}
 
 
 def _seconds(value: float) -> str:
@@ -281,7 +186,7 @@ def bootstrap(settings: Settings, admin_port: int) -> dict[str, Any]:
     """What Envoy is started with; the rest comes from the files it watches."""
     return {
         "node": {"id": "alb", "cluster": "alb"},
-        "admin": {"address": _address("127.0.0.1", admin_port)},
+        "admin": {"address": address("127.0.0.1", admin_port)},
         "dynamic_resources": {
             "lds_config": file_source(settings, LISTENERS_FILE),
             "cds_config": file_source(settings, CLUSTERS_FILE),
