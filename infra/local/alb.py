@@ -56,13 +56,19 @@ class Controller:
 
     def follow(self) -> None:
         """For ever: wait for a change (or `REREAD_SECONDS`), then apply it."""
+        away = False
         while True:
             try:
                 self.apply()
             except Exception as failed:
-                log("cannot read the load balancers; traffic goes on as it was", error=repr(failed)[:300])
+                if not away:  # once, not four times a second for as long as it lasts
+                    log("cannot read the load balancers; traffic goes on as it was", error=repr(failed)[:300])
+                away = True
                 time.sleep(RETRY_SECONDS)
                 continue
+            if away:
+                log("reading the load balancers again")
+            away = False
             self._changed.wait(REREAD_SECONDS if not self._cleanup_due else RETRY_SECONDS)
             self._changed.clear()
 

@@ -64,3 +64,7 @@ async def test_without_the_aws_api_traffic_goes_on_and_weights_move_once_it_is_b
     await healthy(balancer, "blue", blue)
     balancer.weigh(0, 100)
     await only(balancer, "green-1")
+    said = balancer.log("controller").splitlines()
+    assert sum("cannot read the load balancers" in line for line in said) <= sum(
+        "again" in line for line in said
+    )
