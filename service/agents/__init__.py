@@ -1,0 +1,1 @@
+"""Specialised agents: code that answers the messages it is good at, instead of a model."""

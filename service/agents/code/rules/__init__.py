@@ -1,0 +1,1 @@
+"""The rules, one table a language; Python's come from ruff."""

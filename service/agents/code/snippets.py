@@ -1,0 +1,28 @@
+"""Code in a message: CommonMark fences, read by a CommonMark parser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from markdown_it import MarkdownIt
+
+_MARKDOWN = MarkdownIt("commonmark")
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """One fenced block. `tag` is the first word after the fence, lower case, `` when there is none."""
+
+    tag: str
+    code: str
+
+
+def snippets(message: str) -> list[Snippet]:
+    """The fenced code blocks of a message, also inside lists and quotes; empty ones are passed over."""
+    if "```" not in message and "~~~" not in message:
+        return []
+    return [
+        Snippet(tag=(token.info.split() or [""])[0].lower(), code=token.content)
+        for token in _MARKDOWN.parse(message)
+        if token.type == "fence" and token.content.strip()
+    ]
