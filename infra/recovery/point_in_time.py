@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import shutil
 import subprocess
 import tarfile
@@ -77,9 +79,18 @@ def _unpack(place: Context, base: Manifest, data: Path) -> None:
     with meter("Restoring the cluster", base.size) as progress:
         chunks = archive.decompressed(vault.load(base.archives[0], progress))
         with tarfile.open(fileobj=cast(Any, _Readable(chunks)), mode="r|") as tar:
-            tar.extractall(data, filter="tar")
+            tar.extractall(data, filter=_ours)
         for _ in chunks:  # read to the end: only there the last segment's hash is compared
             continue
+
+
+def _ours(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+    """Files of the identity that the server will run as: the archive names one of another namespace."""
+    user = postgres.identity().user
+    account = pwd.getpwnam(user) if user else None
+    uid, gid = (account.pw_uid, account.pw_gid) if account else (os.geteuid(), os.getegid())
+    safe = tarfile.tar_filter(member, path)
+    return safe.replace(uid=uid, gid=gid, uname="", gname="")
 
 
 class _Readable:

@@ -1,0 +1,160 @@
+"""The database is gone at night: one command brings it back. And the day somebody deletes too much. In order."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from infra.recovery import fingerprint
+from infra.recovery.database import Address, tables
+from infra.recovery.manifest import Fingerprint
+from tests.e2e.commands import SuperAgent
+from tests.parts import wait_until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+
+
+@dataclass
+class System:
+    """A running system with some traffic behind it."""
+
+    superagent: SuperAgent
+    key: str
+    asked: int = 0
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def ask(self, times: int) -> None:
+        url = f"http://127.0.0.1:{self.superagent.ports()['api']}/v1/chat/completions"
+        body = {"model": "echo", "messages": [{"role": "user", "content": "remember me"}]}
+        for _ in range(times):
+            answer = httpx.post(url, json=body, headers={"Authorization": f"Bearer {self.key}"}, timeout=30)
+            assert answer.status_code == 200, answer.text
+        self.asked += times
+        wait_until(lambda: self.usage() == self.asked, f"{self.asked} usage rows are written", 40)
+
+    def address(self) -> Address:
+        return Address.parse((self.superagent.home / "secrets" / "database_url").read_text())
+
+    def usage(self) -> int:
+        with self.address().connect() as connection:
+            row = connection.execute("select count(*) from usage").fetchone()
+            assert row is not None
+            return int(row[0])
+
+    def prints(self) -> dict[str, Fingerprint]:
+        with self.address().connect() as connection:
+            present = tables(connection)
+        return fingerprint.take(self.address(), present)
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self.superagent.must(*words, "--json"))
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    superagent = SuperAgent(Path(tmp_path_factory.mktemp("sa")) / "home")
+    try:
+        said = json.loads(superagent.must("up", "--json"))
+        yield System(superagent, said["admin_key"])
+    finally:
+        superagent.must("down", "--purge")
+
+
+def test_a_backup_of_everything_is_made_and_verified(system: System) -> None:
+    system.ask(20)
+    plan = system.json("backup", "create", "--dry-run")
+    assert [one["kind"] for one in plan["would_create"]] == ["postgres", "redis", "config", "base"]
+    made = system.json("backup", "create")
+    assert {one["kind"] for one in made} == {"postgres", "redis", "config", "base"}
+    assert all(one["sound"] for one in system.json("backup", "verify"))
+    assert all(one["verified_at"] for one in system.json("backup", "list"))
+    assert system.json("backup", "prune", "--dry-run")["orphans"] == []
+    metrics = (system.superagent.home / "metrics" / "superagent_backup_local.prom").read_text()
+    assert 'superagent_backup_last_verified_timestamp_seconds{environment="local",kind="postgres"}' in metrics
+
+
+def test_the_lost_database_comes_back_with_one_command(system: System) -> None:
+    before = system.prints()
+    assert before["public.usage"].rows == system.asked
+    pid = system.superagent.parts()["postgres"]["pid"]
+    os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(system.superagent.home / "data" / "postgres", ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):  # the supervisor may have tried to start it meanwhile
+        shutil.rmtree(system.superagent.home / "data" / "postgres")
+
+    report = system.json("restore", "--from", "latest", "--cutover")
+
+    assert report["restored"]["compared"] == "content"
+    assert report["rto_seconds"] > 0
+    assert report["rpo_seconds"] > 0
+    assert report["cutover"]["restarted"] == ["blue-1", "blue-2"]
+    assert system.prints() == before
+    system.superagent.must("status")
+    system.ask(3)
+
+
+def test_a_bad_delete_is_undone_to_the_second_before(system: System) -> None:
+    system.json("backup", "create", "--only", "base")
+    system.ask(4)
+    before = system.prints()
+    with system.address().connect() as connection:
+        row = connection.execute("select clock_timestamp()").fetchone()
+        assert row is not None
+        good = row[0].astimezone(UTC) + timedelta(milliseconds=300)
+
+        def later() -> bool:
+            now = connection.execute("select clock_timestamp()").fetchone()
+            assert now is not None
+            return bool(now[0] > good + timedelta(seconds=1))
+
+        wait_until(later, "the clock of the database moves on")
+        connection.execute("delete from usage")
+    system.notes["deleted"] = system.address().name
+
+    report = system.json("restore", "--to-time", good.isoformat(), "--cutover")
+
+    assert system.prints() == before
+    assert report["rows_written_since"] == {"public.usage": -system.asked}
+    assert datetime.fromisoformat(report["snapshot_at"]) == good
+    system.superagent.must("status")
+    system.ask(1)
+
+
+def test_the_database_of_before_is_kept_read_only_and_can_be_taken_again(system: System) -> None:
+    newest, old = system.address(), system.notes["deleted"]
+    with (
+        system.address().database(old).connect() as connection,
+        pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
+    ):
+        connection.execute("create table late (n int)")
+    system.json("restore", "--switch-to", old)
+    assert system.address().name == old
+    assert system.usage() == 0
+    system.json("restore", "--switch-to", newest.name)
+    assert system.usage() == system.asked
+    system.superagent.must("status")
+
+
+def test_a_restore_without_a_backup_server_or_time_says_what_to_do(system: System) -> None:
+    for words, told in {
+        ("--from", "yesterday"): "'yesterday' is not a backup id",
+        ("--to-time", "noon"): "'noon' is no time",
+        ("--to-time", "2026-11-23T02:00:00"): "does not say its time zone",
+        ("--to-time", "2020-01-01T00:00:00Z"): "No base backup is older than 2020",
+        ("--switch-to", "nowhere"): "There is no database nowhere",
+        ("--into", "a b"): "'a b' is no database name here",
+    }.items():
+        done = system.superagent.run("restore", *words)
+        assert (done.returncode, told in " ".join(done.stderr.split())) == (2, True), done.stderr
