@@ -1,4 +1,4 @@
-"""The database is gone at night: one command brings it back. And the day somebody deletes too much. In order."""
+"""The database is gone: one command brings it back. And the day somebody deletes too much. In order."""
 
 from __future__ import annotations
 
