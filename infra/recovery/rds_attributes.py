@@ -1,8 +1,8 @@
 """What an RDS instance is, attribute by attribute (pure), so that a restored one can be made and checked.
 
 RDS gives a restored instance the default security group, the default parameter group, one zone and no
-deletion protection unless each is named in the call. The table below is the whole list; whatever a call cannot take is
-set by a modification afterwards, and everything is read back.
+deletion protection unless each is named in the call. The table below is the whole list; whatever a call
+cannot take is set by a modification afterwards, and everything is read back.
 """
 
 from __future__ import annotations
