@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,10 @@ def test_imports_point_one_way(package: str) -> None:
         if within(module, "infra") and module != "infra" and not any(within(module, ok) for ok in allowed)
     ]
     assert guilty == []
+
+
+def test_every_migration_says_whether_the_old_version_can_live_with_it() -> None:
+    header = re.compile(r"^-- superagent: (expand|contract after \S+)$", re.MULTILINE)
+    files = sorted((ROOT / "service/storage/migrations").glob("*.sql"))
+    assert files
+    assert [path.name for path in files if not header.search(path.read_text())] == []

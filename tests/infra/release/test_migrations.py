@@ -66,12 +66,6 @@ def test_an_applied_file_that_was_edited_is_refused() -> None:
     assert "edited" in found
 
 
-def test_every_migration_of_this_checkout_declares_itself() -> None:
-    files = read()
-    assert files
-    assert [one.name for one in files if one.kind is None] == []
-
-
 def test_a_release_remembers_what_it_applied(world: World) -> None:
     operator = Operator(world)
     operator.lease.take("release")
