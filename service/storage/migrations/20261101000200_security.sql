@@ -1,4 +1,5 @@
 -- migrate:up
+-- superagent: expand
 create table audit_events (
     id         bigint generated always as identity primary key,
     at         timestamptz not null default now(),
