@@ -39,8 +39,8 @@ def up(version: str, port: int | None, test_port: int | None, as_json: bool) -> 
     from infra.local.lifecycle import Options, bring_up
 
     asked = {name: number for name, number in (("api", port), ("test", test_port)) if number}
-    packages.fetch_once()
     try:
+        packages.fetch_once()
         result = bring_up(layout(), Options(version, asked))
     except KeyboardInterrupt:
         err.print("Interrupted; everything that was started is stopped again.")

@@ -139,7 +139,7 @@ def _claimed(place: Layout) -> set[int]:
         if note == registration(place):
             continue
         root, _, numbers = note.read_text().partition("\n")
-        if (Path(root) / "state.json").exists():
+        if Path(root).exists():
             claimed |= {int(number) for number in numbers.split()}
         else:
             note.unlink(missing_ok=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rich.table import Table
+import click
 
-from infra.console import out
 from infra.local import parts, slots
 from infra.local.up import Result
 
@@ -28,24 +27,24 @@ def as_json(result: Result) -> dict[str, Any]:
 
 
 def show(result: Result, asked: str) -> None:
-    """Print the table, what is missing, and the line to paste."""
-    table = Table(box=None, show_header=False)
-    table.add_row("API", api_url(result))
-    table.add_row("Metrics", " ".join(metrics_urls(result)))
-    if url := prometheus_url(result):
-        table.add_row("Prometheus", url)
-    table.add_row("Console", console_url(result))
-    table.add_row("Runs", ", ".join(f"{version} ({colour})" for colour, version in result.versions.items()))
-    table.add_row("Admin key", result.admin_key or "shown at the first start")
-    out.print(table)
+    """Print the table, what is missing, and the line to paste; no line is broken, so all can be copied."""
+    rows = {
+        "API": api_url(result),
+        "Metrics": " ".join(metrics_urls(result)),
+        "Prometheus": prometheus_url(result) or "",
+        "Runs": ", ".join(f"{version} ({colour})" for colour, version in result.versions.items()),
+        "Admin key": result.admin_key or "shown at the first start",
+    }
+    lines = [f" {name:<10}  {text}" for name, text in rows.items() if text]
     if absent := parts.missing():
-        names = ", ".join(part.name for part in absent)
-        out.print(f"\n[yellow]Missing: {names}; {absent[0].why}.[/yellow] Install: {_install(absent)}")
-    print("\nTry it:\n  " + curl(result))  # noqa: T201 - rich would break the line that is to be pasted
+        reasons = "; ".join(f"{part.name} ({part.why})" for part in absent)
+        lines += ["", f"Missing: {reasons}. Install them: {_install(absent)}."]
+    lines += ["", "Try it:", f"  {curl(result)}"]
     if result.admin_key is None:
-        print("  (KEY is the admin key of the first start)")  # noqa: T201
+        lines.append("  (KEY is the admin key of the first start)")
     if asked != "v1" and asked not in result.versions.values():
-        print(f"\n{asked} is not what runs: `superagent release start --version {asked}`.")  # noqa: T201
+        lines += ["", f"{asked} is not what runs: `superagent release start --version {asked}`."]
+    click.echo("\n".join(lines))
 
 
 def curl(result: Result) -> str:
