@@ -18,6 +18,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
         "Blue-green releases: start, status, abort, resume, history …",
     ),
     "restore": ("infra.recovery.restore_command:restore", "Bring a backup back, prove it, cut over."),
+    "drill": ("infra.recovery.drill_command:command", "Rehearse the restore of the newest backup."),
     "backup": ("infra.recovery.commands:backup", "Make, list, verify and prune backups."),
 }
 

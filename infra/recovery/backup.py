@@ -60,7 +60,7 @@ class Draft:
             started_at=self.started.isoformat(),
             completed_at=datetime.now(UTC).isoformat(),
             duration_seconds=round(time.monotonic() - self._clock, 3),
-            tool_version=_tool_version(),
+            tool_version=tool_version(),
             archives=tuple(archives),
             tables=tables,
             source=source,
@@ -130,7 +130,8 @@ def _output(child: tools.Child) -> Iterator[bytes]:
         child.stop()
 
 
-def _tool_version() -> str:
+def tool_version() -> str:
+    """The version of this tool."""
     try:
         return importlib.metadata.version("superagent")
     except importlib.metadata.PackageNotFoundError:  # run from a checkout that was never installed

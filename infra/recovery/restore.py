@@ -39,7 +39,9 @@ def database_name(base: str, backup_id: str) -> str:
     return f"{stem}_r{backup_id.replace('-', '_').lower()}"[:63]
 
 
-def run(store: Store, manifest: Manifest, server: Address, name: str, kms: Any) -> Restored:
+def run(
+    store: Store, manifest: Manifest, server: Address, name: str, kms: Any, remember: bool = True
+) -> Restored:
     """Load, compare, finish. Raises when anything differs; the target then stays for inspection, unused."""
     started = time.monotonic()
     try:
@@ -64,7 +66,8 @@ def run(store: Store, manifest: Manifest, server: Address, name: str, kms: Any) 
     if wrong:
         raise OperationFailed(f"Database {name} is not what was backed up: {' '.join(wrong)}")
     loader.finish()
-    store.put_json(f"{HISTORY}{manifest.id}-{int(time.time())}.json", asdict(result))
+    if remember:
+        store.put_json(f"{HISTORY}{manifest.id}-{int(time.time())}.json", asdict(result))
     return result
 
 

@@ -1,0 +1,161 @@
+"""The rehearsal: restore the newest backup where nothing is cached, prove it, measure it, sign the report.
+
+The work is done by a fresh process in an empty folder with an environment of its own. It is given what
+a stranger has after a disaster: the bucket's name and the right to read it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psycopg
+
+from infra.errors import OperationFailed
+from infra.home import CHECKOUT
+from infra.recovery import catalog, restore, scratch, smoke
+from infra.recovery.backup import tool_version
+from infra.recovery.manifest import Manifest
+from infra.recovery.ports import free_port
+from infra.recovery.report import Check, Report, document
+from infra.recovery.store import Store
+from infra.recovery.tools import valkey_server
+from infra.stack.environment import CLIENT_CONFIG
+
+KEPT = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+"""Of the caller's environment, what the clean process gets; AWS settings come on top."""
+
+
+def in_clean_process(job: dict[str, Any], seconds: float = 6 * 3600) -> dict[str, Any]:
+    """Run `job` in a process that shares nothing with this one but the bucket; its report as a document."""
+    with tempfile.TemporaryDirectory(prefix="superagent-clean-") as folder:
+        environment = {key: text for key, text in os.environ.items() if key in KEPT or key.startswith("AWS_")}
+        done = subprocess.run(
+            [sys.executable, "-m", "infra.recovery.drill"],
+            input=json.dumps(job),
+            cwd=CHECKOUT,
+            env={**environment, "SUPERAGENT_HOME": folder, "PYTHONDONTWRITEBYTECODE": "1"},
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+    if done.returncode:
+        raise OperationFailed("The drill ended without a report; what it said stands above.")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def rehearse(store: Store, kms: Any, environment: str, which: str = "latest") -> Report:
+    """Restore into a server of its own, compare, start a service on it."""
+    began, started = datetime.now(UTC), time.monotonic()
+    manifest = catalog.resolve(store, "postgres", which)
+    moment = datetime.fromisoformat(manifest.source.get("as_of", manifest.snapshot_at))
+    report = Report(
+        environment=environment,
+        backup=manifest.id,
+        snapshot_at=moment.isoformat(),
+        started_at=began.isoformat(),
+        rpo_seconds=round((began - moment).total_seconds(), 1),
+        rto_seconds=0.0,
+        restore_seconds=0.0,
+        rows=manifest.rows,
+        bytes=manifest.size,
+        machine=f"{platform.node()} ({platform.system()} {platform.machine()})",
+        tool_version=tool_version(),
+    )
+    try:
+        _work(store, kms, manifest, report, started)
+    except OperationFailed as failed:
+        report.checks.append(Check("the drill runs to its end", False, failed.message))
+    report.rto_seconds = round(time.monotonic() - started, 1)
+    return report
+
+
+def _work(store: Store, kms: Any, manifest: Manifest, report: Report, started: float) -> None:
+    with scratch.server_of(int(manifest.source["postgres_major"])) as server:
+        done = restore.run(store, manifest, server, "drill", kms, remember=False)
+        report.restore_seconds = round(time.monotonic() - started, 1)
+        report.checks.append(
+            Check(f"rows and {done.compared} equal the backup", not done.differences, f"{done.rows:,} rows")
+        )
+        database = server.database("drill")
+        report.checks.append(_integrity(database))
+        with _valkey() as url:
+            report.checks += smoke.test_service(database, url)
+
+
+def _integrity(database: Any) -> Check:
+    """Every index is read against its table (amcheck), every constraint is valid."""
+    try:
+        with database.connect() as connection:
+            connection.execute("create extension if not exists amcheck")
+            checked = connection.execute(
+                "select count(*) from (select bt_index_check(c.oid, true) from pg_index i"
+                " join pg_class c on c.oid = i.indexrelid join pg_am m on m.oid = c.relam"
+                " join pg_namespace n on n.oid = c.relnamespace where m.amname = 'btree' and i.indisvalid"
+                " and c.relkind = 'i' and n.nspname !~ '^pg_') checked"
+            ).fetchone()
+            connection.execute("drop extension amcheck")
+            invalid = connection.execute(
+                "select count(*) from pg_constraint where not convalidated"
+            ).fetchone()
+    except psycopg.Error as failed:
+        return Check("indexes and constraints are sound", False, str(failed).splitlines()[0])
+    broken = int(invalid[0]) if invalid else 0
+    told = f"{checked[0] if checked else 0} indexes, {broken} constraints not validated"
+    return Check("indexes and constraints are sound", broken == 0, told)
+
+
+@contextmanager
+def _valkey() -> Iterator[str]:
+    port = free_port()
+    command = [
+        valkey_server(),
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def main() -> None:
+    """The clean process: a job on stdin, a report on stdout."""
+    job = json.load(sys.stdin)
+    local = "local" if job["endpoint"] else None
+    session = boto3.Session(aws_access_key_id=local, aws_secret_access_key=local, region_name=job["region"])
+    make: Any = session.client
+    s3, kms = (make(name, endpoint_url=job["endpoint"], config=CLIENT_CONFIG) for name in ("s3", "kms"))
+    store = Store(s3, job["bucket"], need_kms=job["endpoint"] is None)
+    report = rehearse(store, kms, job["environment"], job["backup"])
+    sys.stdout.write(json.dumps(document(report)) + "\n")
+
+
+def folder_of(home: Path) -> Path:
+    """Where reports of drills lie on this machine."""
+    return home / "recovery" / "drills"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""A drill restores from nothing but the bucket, starts a service on it, and tells the truth either way."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.home import CHECKOUT
+from infra.recovery import drill, report, telemetry
+from infra.recovery.database import Address
+from infra.recovery.report import Check, Report
+from tests.infra.recovery.conftest import Cloud, back_up
+from tests.parts import REGION
+
+
+@pytest.fixture
+def served(database_url: str, tmp_path: Path) -> Address:
+    """A database with the service's own schema and one key in it."""
+    path = tmp_path / "database_url"
+    path.write_text(database_url)
+    environment = {**os.environ, "SUPERAGENT_DATABASE_URL_FILE": str(path)}
+    for words in (["migrate"], ["create-key", "--name", "one", "--permission", "admin"]):
+        subprocess.run(
+            [sys.executable, "-m", "service", *words],
+            cwd=CHECKOUT,
+            env=environment,
+            check=True,
+            capture_output=True,
+        )
+    return Address.parse(database_url)
+
+
+def job(cloud: Cloud, endpoint: str) -> dict[str, Any]:
+    return {
+        "environment": "test",
+        "endpoint": endpoint,
+        "region": REGION,
+        "bucket": cloud.store.bucket,
+        "backup": "latest",
+    }
+
+
+@pytest.mark.component
+def test_a_drill_restores_and_serves_from_the_bucket_alone(
+    cloud: Cloud, served: Address, moto_endpoint: str
+) -> None:
+    made = back_up(cloud, served, kms_key=cloud.key)
+    found = drill.in_clean_process(job(cloud, moto_endpoint))
+    assert found["passed"], found["checks"]
+    assert [one["name"] for one in found["checks"]] == [
+        "rows and content equal the backup",
+        "indexes and constraints are sound",
+        "schema is up to date",
+        "a key can be made",
+        "the service is ready",
+        "a question is answered",
+        "its usage is written",
+    ]
+    assert found["backup"] == made.id
+    assert found["rto_seconds"] >= found["restore_seconds"] > 0
+    assert found["rpo_seconds"] > 0
+
+
+@pytest.mark.component
+def test_a_drill_of_a_damaged_backup_fails_and_says_why(
+    cloud: Cloud, served: Address, moto_endpoint: str
+) -> None:
+    made = back_up(cloud, served)
+    victim = made.archives[1].segments[0]
+    cloud.s3.delete_object(Bucket=cloud.store.bucket, Key=victim.key, VersionId=victim.version_id)
+    found = drill.in_clean_process(job(cloud, moto_endpoint))
+    assert not found["passed"]
+    assert f"{victim.key} is missing" in found["checks"][-1]["told"]
+
+
+REPORT = Report(
+    "test", "20261123T020000Z-abcdef", "2026-11-23T02:00:00+00:00", "2026-11-23T03:00:00+00:00",
+    3600.0, 42.0, 40.0, 7, 8, "here", "0.1.0", [Check("it works", True, "yes")],
+)  # fmt: skip
+
+
+def test_a_report_that_was_changed_is_not_genuine(tmp_path: Path) -> None:
+    mac, check = report.file_mac(tmp_path / "key")
+    signed = report.signed(REPORT, mac, "file:key")
+    assert report.genuine(signed, check)
+    assert not report.genuine({**signed, "rto_seconds": 1.0}, check)
+    assert not report.genuine({**signed, "signature": "x"}, check)
+    assert not report.genuine(signed, report.file_mac(tmp_path / "another")[1])
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.component
+def test_a_report_can_be_signed_by_a_key_that_never_leaves_kms(cloud: Cloud) -> None:
+    key = cloud.kms.create_key(KeyUsage="GENERATE_VERIFY_MAC", KeySpec="HMAC_256")["KeyMetadata"]["KeyId"]
+    mac, check = report.kms_mac(cloud.kms, key)
+    signed = report.signed(REPORT, mac, f"kms:{key}")
+    assert report.genuine(signed, check)
+    assert not report.genuine({**signed, "passed": False}, check)
+
+
+def test_the_page_shows_what_failed() -> None:
+    failed = replace(REPORT, checks=[Check("rows equal", False, "public.usage is missing")])
+    page = report.markdown(failed)
+    assert "# Restore drill of test: FAILED" in page
+    assert "| rows equal | FAILED | public.usage is missing |" in page
+    assert "| RPO: data older than the drill by | 3,600.0 |" in page
+
+
+def test_a_failed_drill_keeps_the_time_of_the_last_one_that_passed(tmp_path: Path) -> None:
+    telemetry.publish_drill("test", tmp_path, True, 1000.0, 60.0, 30.0)
+    text = telemetry.publish_drill("test", tmp_path, False, 2000.0, 90.0, 5.0).read_text()
+    assert 'superagent_drill_last_success_timestamp_seconds{environment="test"} 1000.0' in text
+    assert 'superagent_drill_last_result{environment="test"} 0.0' in text
+    assert 'superagent_drill_rpo_seconds{environment="test"} 90.0' in text
+
+
+@pytest.mark.component
+def test_failures_are_counted_across_runs_and_gauges_come_from_the_bucket(
+    cloud: Cloud, served: Address, tmp_path: Path
+) -> None:
+    made = back_up(cloud, served)
+    telemetry.publish_backups(cloud.store, "test", tmp_path)
+    for _ in range(2):
+        text = telemetry.count_failure("test", tmp_path, "postgres").read_text()
+    assert 'superagent_backup_failures_total{environment="test",kind="postgres"} 2.0' in text
+    assert 'superagent_backup_failures_total{environment="test",kind="redis"} 0.0' in text
+    size = f'superagent_backup_size_bytes{{environment="test",kind="postgres"}} {float(made.size)}'
+    assert size in text
+    assert size in telemetry.publish_backups(cloud.store, "test", tmp_path).read_text()
