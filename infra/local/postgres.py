@@ -18,7 +18,7 @@ from typing import Final
 from infra.errors import OperationFailed, UserError
 from infra.local import parts
 from infra.local.credentials import value
-from infra.local.layout import Layout, write
+from infra.local.layout import Layout, layout, write
 from infra.local.programs import Program
 
 NAMESPACE: Final = ("unshare", "-U", "--map-user=65534", "--map-group=65534")
@@ -45,14 +45,14 @@ class Identity:
     user: str | None = None
 
 
-def identity(place: Layout) -> Identity:
+def identity(place: Layout | None = None) -> Identity:
     """The way around root that works here. Raises `UserError` when none does."""
     if os.geteuid() != 0:
         return Identity()
     if _namespaces():
         return Identity(prefix=NAMESPACE)
     binary = parts.required("postgres")
-    for needed in (binary, place.root):
+    for needed in (binary, (place or layout()).root):
         if closed := [one for one in needed.parents if one.exists() and not one.stat().st_mode & 0o001]:
             raise UserError(
                 f"Postgres refuses root, user namespaces are off, and only root may enter {closed[-1]}.",

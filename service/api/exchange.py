@@ -40,9 +40,9 @@ class Exchange:
     """`status` is 0 until the head is sent; `seconds()` is the age of the request."""
 
     __slots__ = (
-        "body_deadline", "common", "describe", "disconnected", "fields", "headers", "method", "path",
-        "principal", "receive", "request_id", "response_headers", "scope", "send", "started", "status",
-        "task", "template", "timed_out",
+        "body_deadline", "common", "describe", "disconnected", "error_body", "fields", "headers", "method",
+        "path", "principal", "receive", "request_id", "response_headers", "scope", "send", "started",
+        "status", "task", "template", "timed_out",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +54,9 @@ class Exchange:
         describe: Callable[[Exception, Exchange], ApiError],
     ) -> None:
         self.describe = describe
+        self.error_body: Callable[[ApiError, str], bytes] = (
+            errors.body
+        )  # endpoints with another error format put theirs here
         self.scope = scope
         self.receive = receive
         self.send = send
@@ -184,7 +187,7 @@ class Exchange:
         headers = [JSON, *errors.extra_headers(error)]
         if error.status in (408, 413):
             headers.append(CLOSE)
-        await self.respond(error.status, headers, errors.body(error, self.request_id))
+        await self.respond(error.status, headers, self.error_body(error, self.request_id))
 
 
 def too_large(limit: int) -> ApiError:

@@ -10,10 +10,12 @@ from service.api.admin import Admin
 from service.api.chat import ChatCompletions
 from service.api.cold import Cold
 from service.api.completions import Completions
+from service.api.docs import Docs
 from service.api.edge import Handler
 from service.api.embeddings import Embeddings
 from service.api.endpoint import Door, Endpoint
 from service.api.gate import Gate
+from service.api.messages import Messages
 from service.api.models import Models
 from service.api.sessions import Sessions
 from service.api.tokens import Tokens
@@ -35,6 +37,7 @@ def routes(service: Service, gate: Gate, door: Door) -> tuple[Hot, Cold]:
             "POST",
             ChatCompletions(gate, pipeline, max_body=size, body_seconds=seconds),
         ),
+        "/v1/messages": ("POST", Messages(gate, pipeline, max_body=size, body_seconds=seconds)),
         "/v1/completions": ("POST", Completions(gate, pipeline, max_body=size, body_seconds=seconds)),
         "/health/live": ("GET", health.live),
         "/health/ready": ("GET", health.ready),
@@ -49,6 +52,7 @@ def routes(service: Service, gate: Gate, door: Door) -> tuple[Hot, Cold]:
         door, gate, service.signer, service.tokens, service.keys, service.revocations, service.audit
     )
     sessions = Sessions(door, pipeline, Conversations(service.link), max_body=size)
+    docs = Docs(settings.version)
     models = Models(door, service.router)  # type: ignore[arg-type]  # the real router lists; fakes need not
     cold: list[BaseRoute] = [
         _route("GET", "/v1/models", models.list),
@@ -67,6 +71,8 @@ def routes(service: Service, gate: Gate, door: Door) -> tuple[Hot, Cold]:
         _route("DELETE", "/admin/api-keys/{id}", admin.revoke),
         _route("POST", "/admin/api-keys/{id}/rotate", admin.rotate),
         _route("GET", "/admin/security/report", admin.security_report),
+        _route("GET", "/openapi.json", docs.openapi),
+        _route("GET", "/docs", docs.page),
     ]
     return hot, Cold(cold, {path: method for path, (method, _) in hot.items()})
 
