@@ -76,10 +76,11 @@ JSON: Any = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
     max_leaves=20,
 )
-FIELDS = st.sampled_from(
-    ["model", "messages", "input", "prompt", "stream", "max_tokens", "temperature", "tools", "tool_choice"]
-    + ["stop", "system", "content", "name", "permissions", "limits", "n", "seed", "response_format", "role"]
-)
+NAMES = """
+model messages input prompt stream max_tokens temperature tools tool_choice stop system content name role
+permissions limits n seed response_format
+"""
+FIELDS = st.sampled_from(NAMES.split())
 PATHS = [(path, body) for method, path, _, _, body, *_ in OPERATIONS if method == "post" and body]
 
 
