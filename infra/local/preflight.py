@@ -19,7 +19,7 @@ from infra.local.layout import Layout, write
 from infra.local.slots import PASSED_ON
 from infra.local.state import State
 
-SETTINGS: Final = ("SUPERAGENT_HOME", *PASSED_ON)
+SETTINGS: Final = ("SUPERAGENT_HOME", "SUPERAGENT_ALERT_WEBHOOK", *PASSED_ON)
 """Every `SUPERAGENT_` variable that the command line knows."""
 VERSION: Final = re.compile(r"[\w.+-]{1,64}", re.ASCII)
 

@@ -97,7 +97,7 @@ async function recovery() {
   const facts = [["Last passed drill", since(at)], ["Verified backup", since(verified)], ["RPO", rpo === null ? "–" : duration(rpo)], ["RTO", rto === null ? "–" : text(rto, rto < 60 ? "s" : "dtdurations")]];
   return [
     h("h2", {}, "Recovery"), h(`p.headline.${tone}`, {}, h("span.beacon"), words),
-    passed === null ? h("p.sub", {}, "superagent backup now, then superagent drill") : null,
+    passed === null ? h("p.sub", {}, "superagent backup create, then superagent drill") : null,
     h("dl.facts", {}, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
   ].filter(Boolean);
 }
