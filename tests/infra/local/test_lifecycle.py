@@ -54,3 +54,17 @@ def test_an_up_that_was_killed_is_finished_by_the_next_one(superagent):
     process.communicate()
     superagent.must("up")
     superagent.must("status")
+
+
+def test_an_optional_part_that_does_not_work_is_left_out_with_one_line(superagent, tmp_path):
+    broken = tmp_path / "bin" / "prometheus-redis-exporter"
+    broken.parent.mkdir()
+    broken.write_text(
+        '#!/bin/sh\ntest "$1" = --version && echo version 1.45.0 && exit\necho broken; exit 1\n'
+    )
+    broken.chmod(0o755)
+    done = superagent.run("up", PATH=f"{broken.parent}:{os.environ['PATH']}")
+    assert done.returncode == 0, done.stderr
+    assert len([line for line in done.stderr.splitlines() if line.startswith("! redis_exporter")]) == 1
+    assert superagent.parts()["redis_exporter"]["state"] == "STOPPED"
+    assert superagent.run("status").returncode == 0
