@@ -13,6 +13,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "down": ("infra.local.commands:down", "Stop it; the data stays unless --purge."),
     "status": ("infra.local.commands:status", "Show every part: pid, port, version, health."),
     "logs": ("infra.local.commands:logs", "Show or follow the parts' logs."),
+    "package": ("infra.release.package:package", "Build a reproducible wheel, its SBOM and the image."),
     "release": (
         "infra.release.commands:release",
         "Blue-green releases: start, status, abort, resume, history …",
