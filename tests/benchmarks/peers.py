@@ -1,0 +1,89 @@
+"""The peers, each in an environment of its own; what cannot be had is said, never guessed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import venv
+from pathlib import Path
+
+from tests.benchmarks.processes import Measured
+from tests.parts import free_port
+
+LITELLM = "litellm[proxy]==1.106.0"
+PORTKEY = ("@portkey-ai/gateway@1.15.1", "hono@4.9.7", "@hono/node-server@1.13.5")
+
+
+class Unobtainable(Exception):
+    """Why a peer is not in the table."""
+
+
+def litellm(home: Path, upstream: int) -> tuple[Measured, str]:
+    """LiteLLM's proxy with one worker: (process, key). Raises `Unobtainable`."""
+    place = home / "litellm"
+    binary = place / "bin" / "litellm"
+    if not binary.exists():
+        venv.create(place, with_pip=True)
+        _run([str(place / "bin" / "pip"), "install", "-q", LITELLM], 600)
+    config = home / "litellm.yaml"
+    model = {
+        "model_name": "bench",
+        "litellm_params": {
+            "model": "openai/bench",
+            "api_base": f"http://127.0.0.1:{upstream}/v1",
+            "api_key": "x",
+        },
+    }
+    config.write_text(json.dumps({"model_list": [model], "general_settings": {"master_key": "sk-bench"}}))
+    port = free_port()
+    command = [
+        str(binary),
+        "--config",
+        str(config),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--num_workers",
+        "1",
+    ]
+    environ = {
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_LOG": "ERROR",
+        "PATH": f"{place}/bin:{os.environ['PATH']}",
+    }
+    try:
+        return Measured(command, port, "/health/liveliness", environ, 120, home / "litellm.log"), "sk-bench"
+    except (RuntimeError, OSError) as error:
+        raise Unobtainable(f"it did not start ({error})") from None
+
+
+def portkey(home: Path, upstream: int) -> tuple[Measured, str]:
+    """Portkey's gateway on Node: (process, extra headers). Raises `Unobtainable`."""
+    if shutil.which("npm") is None or shutil.which("node") is None:
+        raise Unobtainable("npm is missing")
+    place = home / "portkey"
+    script = place / "node_modules" / "@portkey-ai" / "gateway" / "build" / "start-server.js"
+    if not script.exists():
+        place.mkdir(parents=True, exist_ok=True)
+        _run(["npm", "install", "--prefix", str(place), "--no-audit", "--no-fund", *PORTKEY], 600)
+    port = free_port()
+    headers = f"x-portkey-provider: openai\r\nx-portkey-custom-host: http://127.0.0.1:{upstream}/v1\r\n"
+    try:
+        measured = Measured(
+            ["node", str(script), f"--port={port}", "--headless"], port, "/", None, 60, home / "portkey.log"
+        )
+    except (RuntimeError, OSError) as error:
+        raise Unobtainable(f"it did not start ({error})") from None
+    return measured, headers
+
+
+def _run(command: list[str], seconds: float) -> None:
+    try:
+        subprocess.run(command, check=True, timeout=seconds, capture_output=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Unobtainable(
+            f"`{Path(command[0]).name}` could not install it ({type(error).__name__})"
+        ) from None

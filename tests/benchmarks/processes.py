@@ -1,0 +1,93 @@
+"""Processes under measurement: started, asked when ready, read from /proc, stopped."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Measured:
+    """A process on a loopback port; `started` is how long it took to be ready, in seconds."""
+
+    def __init__(
+        self,
+        command: list[str],
+        port: int,
+        ready: str,
+        environ: Mapping[str, str] | None = None,
+        limit: float = 60,
+        log: Path | None = None,
+    ) -> None:
+        self.port = port
+        began = time.perf_counter()
+        output = log.open("ab") if log is not None else subprocess.DEVNULL
+        self.process = subprocess.Popen(
+            command, env={**os.environ, **(environ or {})}, cwd=ROOT, stdout=output, stderr=output
+        )
+        while not answers(f"http://127.0.0.1:{port}{ready}"):
+            if self.process.poll() is not None or time.perf_counter() - began > limit:
+                self.stop()
+                raise RuntimeError(f"{command[0]} was not ready within {limit:.0f} s")
+            time.sleep(0.005)
+        self.started = time.perf_counter() - began
+
+    def cpu(self) -> float:
+        """CPU seconds so far, of it and the children it has waited for."""
+        total = 0
+        for pid in [self.process.pid, *children(self.process.pid)]:
+            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            total += int(fields[11]) + int(fields[12])
+        return total / TICKS
+
+    def memory(self) -> float:
+        """Resident megabytes."""
+        total = 0.0
+        for pid in [self.process.pid, *children(self.process.pid)]:
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+                if line.startswith("VmRSS:"):
+                    total += int(line.split()[1]) / 1024
+        return total
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+def children(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            direct = [int(one) for one in (task / "children").read_text().split()]
+        except OSError:
+            continue
+        for child in direct:
+            found += [child, *children(child)]
+    return found
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code < 500
+    except OSError:
+        return False
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", module, *arguments]
