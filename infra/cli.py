@@ -18,6 +18,8 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
         "infra.release.commands:release",
         "Blue-green releases: start, status, abort, resume, history …",
     ),
+    "preview": ("infra.preview.commands:preview", "What a change would do to AWS, without credentials."),
+    "drift": ("infra.preview.commands:drift", "Which live differences are drift."),
     "restore": ("infra.recovery.restore_command:restore", "Bring a backup back, prove it, cut over."),
     "drill": ("infra.recovery.drill_command:command", "Rehearse the restore of the newest backup."),
     "backup": ("infra.recovery.commands:backup", "Make, list, verify and prune backups."),
