@@ -76,7 +76,7 @@ def difference(old: Recorded, new: Recorded) -> Difference:
         del gone[was.urn], fresh[now.urn]
         changed = _changed(was, now, new)
         changes += [changed] if changed else []
-    for was, now in _renamed(gone, fresh):
+    for was, now in list(_renamed(gone, fresh)):
         del gone[was.urn], fresh[now.urn]
         reason = (
             f"renamed from {was.name}; an alias keeps it"

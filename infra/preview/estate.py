@@ -38,6 +38,9 @@ class Recorded:
     """URNs that exist in a cloud; the others are components."""
     outputs: Mapping[str, Any]
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    mismatches: Mapping[str, list[str]] = field(default_factory=dict)
+    """By URN: inputs that are not what the SDK's types say."""
+    secret_outputs: tuple[str, ...] = ()
 
     def component(self, urn: str) -> str:
         """Name of the outermost component above a resource."""
@@ -174,4 +177,13 @@ def parse(document: Mapping[str, Any]) -> Recorded:
     }
     custom = frozenset(one["urn"] for one in document["resources"] if one["custom"])
     aliases = {one["urn"]: tuple(one["aliases"]) for one in document["resources"] if one["aliases"]}
-    return Recorded(document["environment"], resources, parents, custom, document["outputs"], aliases)
+    return Recorded(
+        document["environment"],
+        resources,
+        parents,
+        custom,
+        document["outputs"],
+        aliases,
+        document["mismatches"],
+        tuple(document["secret_outputs"]),
+    )

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from infra.preview.answers import answer, call
+from infra.preview.sdk_types import mismatches
 from infra.stack import offline, settings
 
 FORMAT = 1
@@ -37,6 +38,7 @@ def main(stack: str, pairs: tuple[str, ...], out: Path) -> None:
         "resources": [asdict(one) for one in run.resources],
         "outputs": run.outputs,
         "secret_outputs": list(run.secret_outputs),
+        "mismatches": {one.urn: wrong for one in run.resources if (wrong := mismatches(one))},
     }
     out.write_text(json.dumps(document))
 

@@ -41,10 +41,25 @@ def report(stack: str, estate: Recorded, base: str | None, old: Recorded | None)
         estate=estate,
         base=base,
         change=difference(old, estate) if old else None,
-        findings=findings(Estate(estate.environment, list(estate.resources.values()))),
+        findings=broken(estate),
         cost=estimate(estate),
         base_cost=estimate(old) if old else None,
     )
+
+
+def broken(estate: Recorded) -> list[Finding]:
+    """Policy findings, inputs against the SDK's types, and secrets among the outputs."""
+    wrong = [
+        Finding("sdk-types", urn, f"{estate.resources[urn].name}: {message}")
+        for urn, messages in estate.mismatches.items()
+        for message in messages
+    ]
+    exposed = [
+        Finding("no-secret-outputs", "", f"the output {path.strip('/')} is a secret: do not export it")
+        for path in estate.secret_outputs
+    ]
+    rules = findings(Estate(estate.environment, list(estate.resources.values())))
+    return [*wrong, *exposed, *rules]
 
 
 def document(one: Report) -> dict[str, Any]:

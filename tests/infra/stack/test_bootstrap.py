@@ -1,0 +1,148 @@
+"""User data: valid cloud-init, small enough, without a secret, and its scripts do what they say."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from infra.stack.bootstrap import LIMIT_BYTES, Boot, render
+from infra.stack.fetch import Sources, script
+from tests.infra.estates import estate
+from tests.infra.stack.cloud_config import SCHEMA
+
+BOOT = Boot(
+    environment="prod",
+    region="eu-central-1",
+    colour="blue",
+    registry="123456789012.dkr.ecr.eu-central-1.amazonaws.com",
+    image_parameter="/superagent/prod/image/blue",
+    database_pointer="/superagent/prod/database",
+    database_name="superagent",
+    cache_address="cache.example.internal",
+    cache_secret="superagent/prod/cache",
+    providers_secret="superagent/prod/providers",
+    log_group="/superagent/prod/service",
+    remote_write_url="https://aps.example/api/v1/remote_write",
+    service_port=8000,
+    metrics_port=9464,
+    drain_seconds=300,
+)
+# A password as nasty as RDS may make one, and a token.
+PASSWORD = r"p:w%d#?&[x]{y}~!$'()*+,;=\\<>|^`"
+TOKEN = "t0ken&more"
+
+
+def files(text: str) -> dict[str, str]:
+    return {one["path"]: one["content"] for one in yaml.safe_load(text)["write_files"]}
+
+
+def test_user_data_is_what_cloud_init_takes() -> None:
+    text = render(BOOT)
+    assert text.startswith("#cloud-config\n")
+    jsonschema.validate(yaml.safe_load(text), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"write_filess": []},
+        {"packages": "docker"},
+        {"write_files": [{"path": "/x", "permissions": 420}]},
+        {"write_files": [{"path": "relative"}]},
+        {"runcmd": [["systemctl", 7]]},
+    ],
+)
+def test_what_cloud_init_would_refuse_does_not_pass(broken: dict[str, Any]) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(broken, SCHEMA)
+
+
+def test_user_data_that_is_too_large_is_refused_here_and_not_by_ec2() -> None:
+    with pytest.raises(ValueError, match=str(LIMIT_BYTES)):
+        render(dataclasses.replace(BOOT, log_group="x" * LIMIT_BYTES))
+
+
+@pytest.mark.parametrize("colour", ["blue", "green"])
+def test_the_launch_template_carries_it_without_a_secret(colour: str) -> None:
+    template = next(
+        one
+        for one in estate("prod", "ec2").resources.values()
+        if one.name == f"fleet-{colour}" and one.type.endswith(":LaunchTemplate")
+    )
+    text = base64.b64decode(template.inputs["userData"]).decode()
+    assert f"SUPERAGENT_COLOUR={colour}" in files(text)["/etc/superagent/environment"]
+    assert "generated-by-secrets-manager" not in text
+    assert "Calling __str__" not in text
+
+
+def test_systemd_waits_longer_than_the_drain() -> None:
+    unit = files(render(BOOT))["/etc/systemd/system/superagent.service"]
+    assert "--stop-timeout 300" in unit
+    assert "TimeoutStopSec=315" in unit
+
+
+@pytest.mark.parametrize("path", ["/usr/local/bin/superagent-secrets", "/usr/local/bin/superagent-image"])
+def test_scripts_are_valid_bash(path: str, tmp_path: Path) -> None:
+    target = tmp_path / "script"
+    target.write_text(files(render(BOOT))[path])
+    subprocess.run(["bash", "-n", target], check=True)
+
+
+def test_the_secret_files_survive_every_character(tmp_path: Path) -> None:
+    """Run the real script with an `aws` of our own in front of PATH."""
+    master = '{"username":"superagent","password":"' + PASSWORD.replace("\\", "\\\\") + '"}'
+    fake = tmp_path / "bin" / "aws"
+    fake.parent.mkdir()
+    fake.write_text(
+        f"""#!/bin/bash
+case "$*" in
+  *"ssm get-parameter"*) echo superagent-prod-database ;;
+  *"rds describe-db-instances"*superagent-prod-database*SecretArn*) echo arn:master ;;
+  *"rds describe-db-instances"*superagent-prod-database*Address*) echo db.example ;;
+  *"rds describe-db-instances"*superagent-prod-database*Port*) echo 5432 ;;
+  *arn:master*) cat {tmp_path}/master ;;
+  *cache*) cat {tmp_path}/token ;;
+  *providers*) echo '{{"openai": {{}}}}' ;;
+  *) echo "unexpected: $*" >&2; exit 1 ;;
+esac
+"""
+    )
+    fake.chmod(0o755)
+    (tmp_path / "master").write_text(master + "\n")
+    (tmp_path / "token").write_text(TOKEN + "\n")
+    folder = tmp_path / "secrets"
+    text = script(
+        Sources("eu-central-1", "/pointer", "superagent", "cache.example", "cache", "providers"), str(folder)
+    )
+    subprocess.run(
+        ["bash", "-c", text], check=True, env={**os.environ, "PATH": f"{fake.parent}:{os.environ['PATH']}"}
+    )
+    encoded = "".join(f"%{ord(one):02X}" for one in PASSWORD)
+    user = "".join(f"%{ord(one):02X}" for one in "superagent")
+    token = "".join(f"%{ord(one):02X}" for one in TOKEN)
+    assert (folder / "database_url").read_text() == (
+        f"postgresql://{user}:{encoded}@db.example:5432/superagent?sslmode=require"
+    )
+    assert (folder / "redis_url").read_text() == f"rediss://:{token}@cache.example:6379/0"
+    assert (folder / "providers.json").read_text() == '{"openai": {}}\n'
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+
+
+def test_a_secret_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
+    fake = tmp_path / "aws"
+    fake.write_text("#!/bin/bash\nexit 254\n")
+    fake.chmod(0o755)
+    text = script(Sources("r", "/p", "d", "c", "s", "v"), str(tmp_path / "out"))
+    done = subprocess.run(
+        ["bash", "-c", text], env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    )
+    assert done.returncode != 0
+    assert not (tmp_path / "out" / "database_url").exists()

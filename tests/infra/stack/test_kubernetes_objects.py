@@ -1,0 +1,90 @@
+"""What the cluster gets, checked with the schemas of the Kubernetes version that the settings name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kubernetes_validate
+import pytest
+
+from infra.policy.model import Resource
+from infra.stack.settings import Settings
+from tests.infra.estates import estate
+
+KINDS = {
+    "Namespace", "ServiceAccount", "ConfigMap", "NetworkPolicy", "CronJob", "Deployment", "Service",
+    "HorizontalPodAutoscaler", "PodDisruptionBudget",
+}  # fmt: skip
+
+
+def objects() -> list[Resource]:
+    return [
+        one
+        for one in estate("prod", "eks").resources.values()
+        if one.type.startswith("kubernetes:") and "helm" not in one.type and one.inputs.get("apiVersion")
+    ]
+
+
+def manifest(one: Resource) -> dict[str, Any]:
+    return dict(one.inputs)
+
+
+def test_every_object_fits_the_schema_of_the_clusters_version() -> None:
+    version: str = Settings.model_fields["eks_version"].default
+    checked = set()
+    for one in objects():
+        if one.inputs["kind"] == "TargetGroupBinding":
+            continue
+        kubernetes_validate.validate(manifest(one), version, strict=True)
+        checked.add(one.inputs["kind"])
+    assert checked == KINDS
+
+
+def test_a_misspelled_field_would_not_pass() -> None:
+    broken = manifest(next(one for one in objects() if one.inputs["kind"] == "Deployment"))
+    broken["spec"] = {**broken["spec"], "replica": 1}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(broken, "1.34", strict=True)
+
+
+def deployment(colour: str) -> dict[str, Any]:
+    found = next(one for one in objects() if one.inputs["kind"] == "Deployment" and one.name == colour)
+    return manifest(found)
+
+
+@pytest.mark.parametrize("colour", ["blue", "green"])
+def test_a_pod_has_time_for_its_longest_stream(colour: str) -> None:
+    pod = deployment(colour)["spec"]["template"]["spec"]
+    leave = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    settings = next(one for one in objects() if one.inputs["kind"] == "ConfigMap").inputs["data"]
+    assert pod["terminationGracePeriodSeconds"] > leave + int(settings["SUPERAGENT_DRAIN_SECONDS"])
+
+
+@pytest.mark.parametrize("colour", ["blue", "green"])
+def test_selectors_never_mix_the_colours(colour: str) -> None:
+    spec = deployment(colour)["spec"]
+    assert spec["selector"]["matchLabels"]["colour"] == colour
+    assert spec["template"]["metadata"]["labels"]["colour"] == colour
+    for kind in ("Service", "PodDisruptionBudget"):
+        one = next(one for one in objects() if one.inputs["kind"] == kind and one.name == colour)
+        selector = one.inputs["spec"]["selector"]
+        assert selector.get("matchLabels", selector)["colour"] == colour
+
+
+@pytest.mark.parametrize("colour", ["blue", "green"])
+def test_a_binding_registers_its_own_colour(colour: str) -> None:
+    one = next(one for one in estate("prod", "eks").resources.values() if one.name == f"{colour}-targets")
+    assert colour in one.inputs["spec"]["targetGroupARN"]
+    assert one.inputs["spec"]["serviceRef"]["name"] == f"superagent-{colour}"
+
+
+def test_pods_run_without_rights() -> None:
+    pods = [deployment("blue")["spec"]["template"]["spec"]]
+    job = next(one for one in objects() if one.inputs["kind"] == "CronJob")
+    pods.append(job.inputs["spec"]["jobTemplate"]["spec"]["template"]["spec"])
+    for pod in pods:
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["automountServiceAccountToken"] is False
+        for one in [*pod.get("initContainers", []), *pod["containers"]]:
+            assert one["securityContext"]["readOnlyRootFilesystem"] is True
+            assert one["securityContext"]["capabilities"] == {"drop": ["ALL"]}
