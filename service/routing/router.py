@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
 from msgspec import structs
 
@@ -31,10 +32,12 @@ from service.routing.breaker import CircuitBreaker
 from service.routing.context import CallContext
 from service.routing.dispatch import Dispatcher, Pending, Sleep
 from service.routing.health import HealthChecks, UpstreamHealth, describe
+from service.routing.hedge import run_hedged
 from service.routing.models import ModelEntry, Models, fitting
 from service.routing.recorder import RoutingRecorder, SilentRecorder
 from service.routing.target import Target, Upstream
 
+Result = TypeVar("Result")
 Opened = tuple[AsyncGenerator[StreamEvent, None], StreamEvent, StreamEvent]
 
 
@@ -95,7 +98,7 @@ class Router:
         def start(target: Target, deadline: float) -> Awaitable[CanonicalResponse]:
             return target.upstream.provider.complete(_for(target, request), deadline)
 
-        response, pending = await self._dispatch.run(self._order(request, ctx), ctx, start)
+        response, pending = await self._run(self._order(request, ctx), ctx, start, _nothing)
         pending.ok()
         pending.target.load.observe(self._clock() - pending.began)
         self._settle(pending.target, response.usage, ctx)
@@ -112,7 +115,7 @@ class Router:
         async def start(target: Target, deadline: float) -> Opened:
             return await _open(target, request, deadline)
 
-        opened, pending = await self._dispatch.run(self._order(request, ctx), ctx, start)
+        opened, pending = await self._run(self._order(request, ctx), ctx, start, _hang_up)
         events, head, event = opened
         target = pending.target
         begun = self._clock()
@@ -165,6 +168,18 @@ class Router:
 
     # --- choosing and settling ---------------------------------------------------------------------
 
+    def _run(
+        self,
+        targets: Sequence[Target],
+        ctx: CallContext,
+        start: Callable[[Target, float], Awaitable[Result]],
+        discard: Callable[[Result], Awaitable[None]],
+    ) -> Awaitable[tuple[Result, Pending]]:
+        after = self._config.hedge_after
+        if after > 0 and len(targets) > 1:
+            return run_hedged(self._dispatch, targets, ctx, start, after, discard)
+        return self._dispatch.run(targets, ctx, start)
+
     def _order(self, request: CanonicalRequest, ctx: CallContext) -> list[Target] | tuple[Target, ...]:
         targets = self._models.resolve(request.model)
         if len(targets) == 1:
@@ -200,6 +215,14 @@ class Router:
             successes=config.breaker_successes,
             changed=lambda state: self._recorder.breaker(name, state),
         )
+
+
+async def _nothing(_: object) -> None:
+    """A whole answer that came too late needs no disposal."""
+
+
+async def _hang_up(opened: Opened) -> None:
+    await opened[0].aclose()
 
 
 def _for(target: Target, request: CanonicalRequest) -> CanonicalRequest:

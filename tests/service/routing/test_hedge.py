@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from service.providers.base import ProviderError, StreamStart
+from tests.service.routing.scripted import Scripted, Stage, request
+
+
+class Gate:
+    """Makes a scripted provider wait until it is opened."""
+
+    def __init__(self, provider: Scripted) -> None:
+        self.reached = asyncio.Event()
+        self.opened = asyncio.Event()
+        self.cancelled = False
+        complete, stream = provider.complete, provider.stream
+
+        async def wait() -> None:
+            self.reached.set()
+            try:
+                await self.opened.wait()
+            except asyncio.CancelledError:
+                self.cancelled = True
+                raise
+
+        async def slow_complete(*given):  # type: ignore[no-untyped-def]
+            await wait()
+            return await complete(*given)
+
+        async def slow_stream(*given):  # type: ignore[no-untyped-def]
+            await wait()
+            async for event in stream(*given):
+                yield event
+
+        provider.complete = slow_complete  # type: ignore[method-assign]
+        provider.stream = slow_stream  # type: ignore[method-assign]
+
+
+async def test_a_slow_provider_is_overtaken_and_cancelled() -> None:
+    stage = Stage("a", "b", hedge_after=0.001)
+    gate = Gate(stage.providers["a"])
+    ctx = stage.context()
+    assert await stage.ask(ctx) == "b"
+    assert ctx.provider == "b" and gate.cancelled
+    assert sorted((a.provider, a.outcome) for a in ctx.attempts) == [("a", "cancelled"), ("b", "ok")]
+
+
+async def test_a_slow_stream_is_overtaken_before_its_first_event() -> None:
+    stage = Stage("a", "b", hedge_after=0.001)
+    gate = Gate(stage.providers["a"])
+    events = [event async for event in stage.router.stream(request(), stage.context())]
+    assert isinstance(events[0], StreamStart) and events[0].id == "b" and gate.cancelled
+
+
+async def test_a_quick_provider_is_not_doubled() -> None:
+    stage = Stage("a", "b", hedge_after=30.0)
+    assert await stage.ask() == "a" and stage.providers["b"].calls == []
+
+
+async def test_the_first_may_still_win_when_the_second_fails() -> None:
+    stage = Stage("a", "b", hedge_after=0.001, tries_per_target=1)
+    gate = Gate(stage.providers["a"])
+    stage.script("b", "overloaded")
+    call = asyncio.create_task(stage.ask())
+    await gate.reached.wait()
+    while not stage.providers["b"].calls:
+        await asyncio.sleep(0)
+    gate.opened.set()
+    assert await call == "a"
+
+
+async def test_hedges_stop_when_the_budget_is_spent() -> None:
+    stage = Stage("a", "b", hedge_after=0.001, retry_budget_floor=1.0, retry_budget_ratio=0.0)
+    gate = Gate(stage.providers["a"])
+    assert await stage.ask() == "b"
+    second = asyncio.create_task(stage.ask())
+    await gate.reached.wait()
+    await asyncio.sleep(0.02)
+    assert len(stage.providers["b"].calls) == 1
+    gate.opened.set()
+    assert await second == "a"
+
+
+async def test_a_client_that_goes_away_cancels_both() -> None:
+    stage = Stage("a", "b", hedge_after=0.001)
+    gates = [Gate(stage.providers[name]) for name in "ab"]
+    call = asyncio.create_task(stage.ask())
+    for gate in gates:
+        await gate.reached.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert all(gate.cancelled for gate in gates)
+
+
+async def test_when_both_fail_the_client_is_told() -> None:
+    stage = Stage("a", "b", hedge_after=0.001, tries_per_target=1)
+    stage.script("a", "auth")
+    stage.script("b", "auth")
+    with pytest.raises(ProviderError) as caught:
+        await stage.ask()
+    assert caught.value.kind == "auth"
