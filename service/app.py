@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from service.agents.code.agent import CodeAnalysisAgent
+from service.agents.registry import Registry
 from service.api.edge import Edge
 from service.api.endpoint import Door
 from service.api.gate import Gate
@@ -30,6 +32,7 @@ from service.storage.journal import Journal
 from service.storage.redis_link import Address, RedisLink
 from service.storage.shipper import Shipper
 from service.storage.spending import Spending
+from service.telemetry.agents import AgentMetrics
 from service.telemetry.logs import JsonLog
 from service.telemetry.metrics import Metrics
 
@@ -80,6 +83,7 @@ class Service:
         # what they get
         self.health = Health(settings.version, settings.colour, self.dependencies)
         self.pipeline = self._pipeline()
+        self.agents = Registry([CodeAnalysisAgent()], AgentMetrics(metrics))
         self.edge = self._edge()
 
     async def start(self) -> None:
@@ -95,6 +99,7 @@ class Service:
         await self.shipper.start()
         await self.revocations.start()
         self.audit.start()
+        self.agents.add_installed()
         await self.router.start()
         self.edge.start()
         self.health.starting = False

@@ -115,6 +115,23 @@ class Settings(BaseSettings):
         1, ge=1, le=10_000, description="Processes that share the limits while Redis is gone."
     )
 
+    # --- debates and agents
+    chat_model: str = Field("", max_length=200, description="Model of `POST /chat` when none is named.")
+    debate_judge_model: str = Field(
+        "", max_length=200, description="Judges agreement and writes the final answer; empty: none."
+    )
+    debate_embedding_model: str = Field(
+        "", max_length=200, description="Measures agreement where no judge does; empty: by words."
+    )
+    debates_per_key: int = Field(5, ge=1, le=10_000, description="Open debates of one account.")
+    debates_total: int = Field(500, ge=1, le=1_000_000, description="Open debates of all accounts and nodes.")
+    debates_per_process: int = Field(
+        100, ge=1, le=10_000, description="Debates run at once here; further ones wait for room on any node."
+    )
+    debate_lease_seconds: float = Field(
+        15, ge=1, le=300, description="A debate whose node is silent for this long goes on at another."
+    )
+
     # --- answers that were given before
     cache_seconds: int = Field(3600, ge=0, le=2_592_000, description="How long answers are kept; 0: never.")
     cache_max_bytes: int = Field(262_144, ge=1024, le=16_777_216, description="Largest answer that is kept.")

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
+from service.api import agents, completions, embeddings, openai_request, sessions, tokens
 from service.api import anthropic_messages as anthropic
-from service.api import completions, embeddings, openai_request, sessions, tokens
 from service.api.admin import NewKey, Rotation
 
 REF: Final = "#/components/schemas/{name}"
@@ -28,6 +28,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     ("get", "/v1/sessions/{id}", "Sessions", "Read it.", None, 200, ()),
     ("delete", "/v1/sessions/{id}", "Sessions", "End it.", None, 200, ()),
     ("post", "/v1/sessions/{id}/messages", "Sessions", "Say something in it.", sessions.Turn, 200, ()),
+    ("post", "/chat", "Agents", "Let the surest agent answer, or a model.", agents.ChatMessage, 200, ()),
+    ("get", "/v1/agents", "Agents", "The agents and what they have done.", None, 200, ()),
     (
         "get", "/v1/usage", "Usage", "The ledger, grouped; own account, or all for an admin.", None, 200,
         (

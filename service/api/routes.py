@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.routing import BaseRoute, Route
 
 from service.api.admin import Admin
+from service.api.agents import Agents
 from service.api.chat import ChatCompletions
 from service.api.cold import Cold
 from service.api.completions import Completions
@@ -52,6 +53,9 @@ def routes(service: Service, gate: Gate, door: Door) -> tuple[Hot, Cold]:
         door, gate, service.signer, service.tokens, service.keys, service.revocations, service.audit
     )
     sessions = Sessions(door, pipeline, Conversations(service.link), max_body=size)
+    agents = Agents(
+        door, pipeline, service.agents, default_model=settings.chat_model, max_body=settings.max_body_bytes
+    )
     docs = Docs(settings.version)
     models = Models(door, service.router)  # type: ignore[arg-type]  # the real router lists; fakes need not
     cold: list[BaseRoute] = [
@@ -61,6 +65,8 @@ def routes(service: Service, gate: Gate, door: Door) -> tuple[Hot, Cold]:
         _route("GET", "/v1/sessions/{id}", sessions.get),
         _route("DELETE", "/v1/sessions/{id}", sessions.delete),
         _route("POST", "/v1/sessions/{id}/messages", sessions.turn),
+        _route("POST", "/chat", agents.chat),
+        _route("GET", "/v1/agents", agents.list),
         _route("GET", "/v1/usage", UsageReport(door, service.database, service.replica)),
         _route("POST", "/auth/token", tokens.issue),
         _route("POST", "/auth/refresh", tokens.refresh),

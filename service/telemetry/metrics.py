@@ -137,6 +137,13 @@ DEPENDENCY_UP: Final = Definition(
     "1 while it answers; `postgres`, `redis`.",
     ("dependency",),
 )
+AGENT_REQUESTS: Final = Definition(
+    "superagent_agent_requests_total", "counter",
+    "Messages given to agents; outcome is `ok`, `refused`, `failed` or `timeout`.", ("agent", "outcome"),
+)  # fmt: skip
+AGENT_DURATION: Final = Definition(
+    "superagent_agent_duration_seconds", "histogram", "Time of one message at an agent.", ("agent",), LATENCY
+)
 BUILD_INFO: Final = Definition(
     "superagent_build_info", "gauge", "Always 1; what runs here.", ("version", "colour")
 )
@@ -147,11 +154,13 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
     BREAKER_STATE, PROVIDER_HEALTH, FALLBACKS,
     DEBATES, DEBATES_ACTIVE, DEBATE_DURATION, DEBATE_QUALITY, DEBATE_CONSENSUS,
     CACHE_HITS, CACHE_MISSES, CACHE_SAVED, RATE_LIMITED, SECURITY_EVENTS,
+    AGENT_REQUESTS, AGENT_DURATION,
     JOURNAL_PENDING, DEPENDENCY_UP, BUILD_INFO,
 )  # fmt: skip
 
 CACHES: Final = ("exact", "semantic")
 LIMIT_SCOPES: Final = ("global", "client", "endpoint", "tokens", "budget", "auth")
+DEBATE_STATUSES: Final = ("completed", "cancelled", "failed")
 DEPENDENCIES: Final = ("postgres", "redis")
 
 
@@ -181,6 +190,8 @@ class Metrics:
         self.debate_duration = self._histogram(DEBATE_DURATION)
         self.debate_quality = self._histogram(DEBATE_QUALITY)
         self.debate_consensus = self._histogram(DEBATE_CONSENSUS)
+        self.agent_requests = self._counter(AGENT_REQUESTS)
+        self.agent_duration = self._histogram(AGENT_DURATION)
         self.cache_hits = self._counter(CACHE_HITS)
         self.cache_misses = self._counter(CACHE_MISSES)
         self.cache_saved = self._counter(CACHE_SAVED)
@@ -194,6 +205,8 @@ class Metrics:
             self.cache_misses.labels(cache)
         for scope in LIMIT_SCOPES:
             self.rate_limited.labels(scope)
+        for status in DEBATE_STATUSES:
+            self.debates.labels(status)
         for dependency in DEPENDENCIES:
             self.dependency_up.labels(dependency)
 

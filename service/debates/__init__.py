@@ -1,0 +1,1 @@
+"""Several models argue in rounds towards one answer."""
