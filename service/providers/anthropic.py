@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from service.providers import anthropic_reply as reply
 from service.providers import anthropic_wire as wire
 from service.providers.base import (
     CanonicalRequest,
@@ -94,7 +95,7 @@ class Anthropic:
         body = msgspec.json.encode(wire.render(request, stream=False))
         raw = await self._upstream.request(self._messages, body, deadline)
         try:
-            message = wire.MESSAGE.decode(raw)
+            message = reply.MESSAGE.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise self._upstream.unreadable() from None
         if message.stop_reason is None or message.usage is None:
@@ -102,9 +103,9 @@ class Anthropic:
         return CanonicalResponse(
             id=message.id,
             model=message.model or request.model,
-            parts=wire.parts(message.content),
-            finish=wire.FINISH.get(message.stop_reason, "stop"),
-            usage=wire.usage(message.usage),
+            parts=reply.parts(message.content),
+            finish=reply.FINISH.get(message.stop_reason, "stop"),
+            usage=reply.usage(message.usage),
             stop_sequence=message.stop_sequence,
         )
 
@@ -116,7 +117,7 @@ class Anthropic:
             while not state.stopped and (batch := await source.batch()) is not None:
                 for _, data in batch:
                     try:
-                        event = wire.EVENT.decode(data)
+                        event = reply.EVENT.decode(data)
                         translated = state.event(event)
                     except (msgspec.DecodeError, UnicodeDecodeError):
                         raise self._upstream.unreadable() from None
@@ -149,38 +150,38 @@ class _StreamState:
     def __init__(self, model: str) -> None:
         self._model = model
         self._calls: dict[int, int] = {}  # their block -> our tool call
-        self._first: wire.WireUsage | None = None
-        self._last: wire.WireUsage | None = None
+        self._first: reply.WireUsage | None = None
+        self._last: reply.WireUsage | None = None
         self._finish: FinishReason = "stop"
         self._stop: str | None = None
         self.seen_token = False
         self.stopped = False
 
-    def event(self, event: wire.WireEvent) -> StreamEvent | None:
+    def event(self, event: reply.WireEvent) -> StreamEvent | None:
         if event.type == "content_block_delta":
             self.seen_token = True
-            return self._delta(event.index, wire.BLOCK.decode(event.delta))
+            return self._delta(event.index, reply.BLOCK.decode(event.delta))
         if event.type == "content_block_start" and event.content_block is not None:
             return self._block(event.index, event.content_block)
         if event.type == "message_start" and event.message is not None:
             message = event.message
             self._first = message.usage
             return StreamStart(
-                message.id, message.model or self._model, wire.usage(message.usage).input_tokens
+                message.id, message.model or self._model, reply.usage(message.usage).input_tokens
             )
         if event.type == "message_delta":
-            delta = wire.DELTA.decode(event.delta)
+            delta = reply.DELTA.decode(event.delta)
             self._last = event.usage
-            self._finish = wire.FINISH.get(delta.stop_reason or "", "stop")
+            self._finish = reply.FINISH.get(delta.stop_reason or "", "stop")
             self._stop = delta.stop_sequence
         elif event.type == "message_stop":
             self.stopped = True
         return None
 
     def end(self) -> StreamEnd:
-        return StreamEnd(self._finish, wire.usage(self._first, self._last), self._stop)
+        return StreamEnd(self._finish, reply.usage(self._first, self._last), self._stop)
 
-    def _block(self, index: int, block: wire.WireBlock) -> StreamEvent | None:
+    def _block(self, index: int, block: reply.WireBlock) -> StreamEvent | None:
         if block.type == "tool_use":
             self._calls[index] = call = len(self._calls)
             return ToolCallStart(call, block.id, block.name)
@@ -188,7 +189,7 @@ class _StreamState:
             return ThinkingDelta(redacted=block.data)
         return TextDelta(block.text) if block.type == "text" and block.text else None
 
-    def _delta(self, index: int, delta: wire.WireBlock) -> StreamEvent | None:
+    def _delta(self, index: int, delta: reply.WireBlock) -> StreamEvent | None:
         if delta.type == "text_delta":
             return TextDelta(delta.text)
         if delta.type == "input_json_delta":

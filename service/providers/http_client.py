@@ -11,9 +11,9 @@ from service.providers.base import ErrorKind, ProviderError, Timeouts
 from service.providers.config import ConfigError, ProviderConfig
 from service.providers.sse import Event, SSEParser
 from service.upstream.client import Client, StreamingResponse
-from service.upstream.connection import Response
 from service.upstream.errors import UpstreamError, UpstreamErrorKind
 from service.upstream.origin import Origin, parse_origin
+from service.upstream.response import Response
 
 USER_AGENT: Final = "superagent/0.1"
 ERROR_BODY_LIMIT: Final = 64 * 1024

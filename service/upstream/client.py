@@ -8,9 +8,10 @@ from collections import deque
 from typing import Final
 
 from service.upstream import dial
-from service.upstream.connection import Connection, Response
+from service.upstream.connection import Connection
 from service.upstream.errors import UpstreamError
 from service.upstream.origin import Origin
+from service.upstream.response import Response
 
 CONTROL: Final = ("\r", "\n", "\0")
 

@@ -11,29 +11,17 @@ from collections.abc import Callable
 from typing import Final, cast
 
 import httptools
-from msgspec import Struct
 
 from service.upstream.errors import UpstreamError, UpstreamErrorKind
+from service.upstream.response import Response
 
 HEAD_LIMIT: Final = 64 * 1024
 HIGH_WATER: Final = 256 * 1024  # unread body bytes at which reading pauses
 DRAIN_LIMIT: Final = 64 * 1024
 DRAIN_SECONDS: Final = 1.0
 
-# States of a connection.
-IDLE: Final = 0
-WAITING: Final = 1  # sent, no final head yet
-BODY: Final = 2
-DONE: Final = 3
-DEAD: Final = 4
-
-
-class Response(Struct, frozen=True):
-    """A whole answer; header names in lower case, repeated ones joined by a comma."""
-
-    status: int
-    headers: dict[bytes, bytes]
-    body: bytes
+# States of a connection, in the order they come. WAITING: sent, no final head yet.
+IDLE, WAITING, BODY, DONE, DEAD = range(5)
 
 
 class Connection(asyncio.Protocol):
@@ -183,9 +171,8 @@ class Connection(asyncio.Protocol):
             self._arm(self._due)
 
     def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def _raise_if_failed(self) -> None:
         if self._error is not None:
@@ -252,16 +239,10 @@ class Connection(asyncio.Protocol):
         elif self._size > DRAIN_LIMIT:
             self._fail("too_large", "the answer went on after its end")
 
-    def eof_received(self) -> bool:
-        return False
-
     def connection_lost(self, exc: Exception | None) -> None:
         if self._state == BODY and not self._framed and exc is None:
             self._state = DONE  # a body without length ends with the connection: RFC 9112, 6.3
             self._keep = False
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
             self._wake()
             self._lost(self)
             return

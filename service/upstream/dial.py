@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -48,7 +49,9 @@ async def connect(
     except ssl.SSLError as error:
         raise UpstreamError("connect", f"TLS: {error.reason or 'handshake failed'}", untouched=True) from None
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        # asyncio puts the address into `strerror`; the errno tells what happened.
+        code = error.errno or 0
+        reason = os.strerror(code) if code > 0 else error.strerror or type(error).__name__
         raise UpstreamError("connect", f"{origin.host}:{origin.port}: {reason}", untouched=True) from None
     # The name was checked when it was configured; what it resolves to is only known now.
     peer = transport.get_extra_info("peername")

@@ -9,8 +9,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.upstream.connection import Connection, Response
+from service.upstream.connection import Connection
 from service.upstream.errors import UpstreamError
+from service.upstream.response import Response
 
 
 class FakeTransport(asyncio.Transport):
