@@ -89,6 +89,7 @@ def _variables() -> list[Any]:
 
 
 def _annotations() -> list[Any]:
+    # The first time a step is taken makes a new series, which increase() does not see.
     moved = tool("superagent_release_transitions_total")
     firing = tool("ALERTS", 'alertstate="firing"', 'severity=~"critical|high"')
     return [
@@ -97,7 +98,7 @@ def _annotations() -> list[Any]:
         .datasource(SOURCE)
         .enable(True)
         .icon_color("blue")
-        .expr(f"increase({moved}[1m]) > 0")
+        .expr(f"{moved} unless {moved} offset 30s or increase({moved}[30s]) > 0")
         .step("30s")
         .title_format("{{step}}")
         .text_format("{{outcome}}"),

@@ -49,11 +49,17 @@ ALERTS: Final = (
         "Every configured provider is unhealthy in every process; completions get 503.",
         dashboard="superagent-llm",
     ),
+    # Attempts beyond an address's limit are refused before they become events; they count as a type here.
     Alert(
         "SuperAgentSecurityBreachPattern",
         """
+        (
         sum by (environment, type)
-        (rate(superagent_security_events_total{type=~".+_(failed|denied|forged)"}[5m])) > 2
+        (rate(superagent_security_events_total{type=~"auth_failure|permission_denied|refresh_reused"}[5m]))
+        or label_replace(
+        sum by (environment) (rate(superagent_rate_limited_total{scope="auth"}[5m])),
+        "type", "auth_limited", "", "")
+        ) > 2
         """,
         "2m",
         "{{ $labels.environment }}: {{ $labels.type }} events look like an attack",

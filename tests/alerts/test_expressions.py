@@ -6,7 +6,7 @@ import pytest
 
 from alerts.groups import GROUPS
 from service.telemetry.metrics import DEFINITIONS
-from tests.promql import exporters, known_metrics, metrics_in, problems
+from tests.promql import ROOT, exporters, known_metrics, metrics_in, problems
 
 RULES = [(rule.get("alert") or rule["record"], rule["expr"]) for g in GROUPS.values() for rule in g.rules]
 
@@ -49,7 +49,6 @@ def test_every_threshold_on_a_quantile_has_a_bucket_edge_at_it_and_above_it() ->
 
 
 def test_the_table_of_the_tools_metrics_is_the_one_in_the_architecture_page() -> None:
-    from tests.promql import ROOT
 
     page = (
         (ROOT / "docs" / "architecture.md").read_text().split("## Metrics of the tools")[1].split("\n## ")[0]
@@ -59,3 +58,10 @@ def test_the_table_of_the_tools_metrics_is_the_one_in_the_architecture_page() ->
         for name, labels in re.findall(r"`(superagent_\w+)\{([\w,]+)\}`", page)
     }
     assert {name: sorted(labels) for name, labels in exporters()["tools"]["metrics"].items()} == promised
+
+
+def test_the_breach_pattern_names_event_types_that_the_service_books() -> None:
+    expr = next(expr for name, expr in RULES if name == "SuperAgentSecurityBreachPattern")
+    (types,) = re.findall(r'type=~"([\w|]+)"', expr)
+    source = "".join(path.read_text() for path in (ROOT / "service").rglob("*.py"))
+    assert [one for one in types.split("|") if f'"{one}"' not in source] == []

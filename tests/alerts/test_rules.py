@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import re
 import subprocess
 from collections import Counter
 from typing import Any
 
+import click
 import pytest
 import yaml
 
@@ -12,6 +14,7 @@ from alerts.burn_rate import OBJECTIVES, SPEEDS, windows
 from alerts.files import ROOT, generated
 from alerts.groups import GROUPS, alert_rules
 from alerts.promtool import run_tests
+from infra.cli import main as cli
 from tests.monitoring import tool
 
 NAMES = [rule["alert"] for rule in alert_rules()]
@@ -91,3 +94,16 @@ def test_burn_alerts_read_only_windows_that_are_recorded() -> None:
                 for window in (burn.long, burn.short):
                     assert f"{objective.record}:ratio_rate{window} " in rule["expr"]
                     assert f"{objective.record}:ratio_rate{window}" in recorded
+
+
+def test_commands_in_runbooks_are_commands_that_exist() -> None:
+    """A page that is read at night must not send somebody after a verb that was renamed."""
+    unknown = []
+    for path in (ROOT / "runbooks").glob("*.md"):
+        for words in re.findall(r"`superagent ([^`]+)`", " ".join(path.read_text().split())):
+            verb, *rest = words.split()
+            command = cli.get_command(click.Context(cli), verb)
+            sub = rest[0] if rest and rest[0].islower() else None
+            if command is None or (sub and isinstance(command, click.Group) and sub not in command.commands):
+                unknown.append(f"{path.name}: {words}")
+    assert unknown == []

@@ -17,7 +17,8 @@ export function layers(series, stacked) {
   const shown = series.filter((one) => !one.hidden);
   if (!stacked) return shown.map((one) => one.values);
   const sum = new Array(shown[0]?.values.length ?? 0).fill(0);
-  return shown.map((one) => one.values.map((value, index) => (sum[index] += value ?? 0)));
+  const known = sum.map((_, index) => shown.some((one) => one.values[index] !== null));
+  return shown.map((one) => one.values.map((value, index) => known[index] ? (sum[index] += value ?? 0) : null));
 }
 
 function withLibrary(place, data, kept) {
@@ -51,7 +52,7 @@ function options(own, shown, order, size) {
     cursor: { sync: { key: GROUP }, drag: { x: true, y: false }, points: { size: 6 } },
     scales: { x: { time: true }, y: { range: (_, low, high) => limits(own.data, low, high) } },
     axes: [
-      { ...axis, space: 70, values: (_, splits) => splits.map((at) => clock(at)), grid: { show: false }, size: 26 },
+      { ...axis, space: 70, values: (_, splits) => splits.map((at) => clock(at, false, splits[1] - splits[0] < 60)), grid: { show: false }, size: 26 },
       { ...axis, size: 58, space: 34, values: (_, splits) => splits.map((value) => text(value, data.unit)) },
     ],
     series: [{}, ...order.map((index) => ({

@@ -45,9 +45,9 @@ export function format(value, unit) {
 }
 
 export const text = (value, unit) => format(value, unit).join(" ").trim();
-export const clock = (seconds, long = false) => new Date(seconds * 1000).toLocaleString("en-GB", long
+export const clock = (seconds, long = false, fine = false) => new Date(seconds * 1000).toLocaleString("en-GB", long
   ? { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" }
-  : { hour: "2-digit", minute: "2-digit" });
+  : { hour: "2-digit", minute: "2-digit", ...(fine ? { second: "2-digit" } : {}) });
 
 /** How long ago, in one word and a number. */
 export function ago(moment) {
