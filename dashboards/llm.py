@@ -13,7 +13,7 @@ def llm() -> Board:
         "superagent-llm",
         "SuperAgent / LLM cost and tokens",
         "What answers cost, how fast tokens come, where requests fall back to, and what caches save.",
-        (_cost(), _tokens(), _failures(), _caches()),
+        (_cost(), _tokens(), _failures(), _caches(), _agents()),
     )
 
 
@@ -149,6 +149,28 @@ def _caches() -> Row:
                 "Refused requests a second, by the limit that refused them.",
                 unit="reqps",
                 stacked=True,
+            ),
+        ),
+    )
+
+
+def _agents() -> Row:
+    requests = total(rate(service("agent_requests_total")), "agent", "outcome")
+    return Row(
+        "Agents",
+        (
+            lines(
+                "Agent requests",
+                [Query(f"{requests} or vector(0)", "{{agent}} {{outcome}}")],
+                "Messages a second that an agent took, by what came of them.",
+                unit="ops",
+                stacked=True,
+            ),
+            lines(
+                "Agent duration (p95)",
+                [Query(quantile(0.95, "agent_duration_seconds", "agent"), "{{agent}}")],
+                "Message taken to answer.",
+                unit="s",
             ),
         ),
     )
