@@ -23,10 +23,14 @@ def configure(place: Layout, port: int) -> None:
 
 
 def render(place: Layout, port: int) -> str:
-    """The server's configuration. The folder is the process's own, so that no path needs quoting."""
+    """The server's configuration. The folder is the process's own, so that no path needs quoting.
+
+    A process title would be written over its environment, by which `orphans.find` knows our processes.
+    """
     return f"""bind 127.0.0.1
 port {port}
 protected-mode yes
+set-proc-title no
 requirepass {value(place, "redis_password")}
 dir ./
 appendonly yes

@@ -91,6 +91,12 @@ def test_every_part_is_healthy_with_pid_port_and_version(running):
         assert parts[name]["pid"] and parts[name]["port"] and parts[name]["version"], parts[name]
 
 
+def test_every_process_can_be_found_without_the_supervisor(running):
+    pids = {name: part["pid"] for name, part in running.superagent.parts().items() if part["pid"]}
+    found = set(orphans.find(Layout(running.superagent.home)))
+    assert {name for name, pid in pids.items() if pid not in found} == set()
+
+
 def test_a_second_up_changes_nothing(running):
     before = {name: part["pid"] for name, part in running.superagent.parts().items()}
     said = running.superagent.must("up")

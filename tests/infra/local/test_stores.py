@@ -11,7 +11,7 @@ import psycopg
 import pytest
 import redis
 
-from infra.local import credentials, health, postgres, supervision, valkey
+from infra.local import credentials, health, orphans, postgres, supervision, valkey
 from infra.local.layout import Layout
 from infra.local.lifecycle import reset_postgres
 from tests.parts import free_port, wait_until
@@ -117,6 +117,12 @@ def test_secrets_are_readable_by_this_user_alone_and_in_no_argument_list(place):
             assert not any(password in text for password in passwords), process.name
     for log in place.logs.iterdir():
         assert not any(password in log.read_text() for password in passwords), log
+
+
+def test_both_can_be_found_without_the_supervisor(place):
+    """A process title written over the environment would hide them."""
+    pids = {one.pid for one in supervision.processes(place).values()}
+    assert pids <= set(orphans.find(place))
 
 
 def test_new_ports_change_the_urls_but_not_the_database_of_a_cutover(place, tmp_path):
