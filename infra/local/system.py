@@ -9,7 +9,7 @@ from typing import Final
 
 from infra.home import CHECKOUT
 from infra.local import parts, postgres, prometheus, slots, valkey
-from infra.local.alb_envoy import envoy_command, write_bootstrap
+from infra.local.alb.envoy import envoy_command, write_bootstrap
 from infra.local.credentials import value, write_urls
 from infra.local.layout import Layout, write
 from infra.local.programs import Program

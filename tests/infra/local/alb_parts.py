@@ -13,7 +13,7 @@ import aiohttp
 import envoy
 from aiohttp import web
 
-from infra.local.alb_envoy import envoy_command, write_bootstrap
+from infra.local.alb.envoy import envoy_command, write_bootstrap
 from tests.infra.local.aws_process import AwsProcess
 from tests.parts import free_port, port_open, wait_until
 

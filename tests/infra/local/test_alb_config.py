@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from infra.local.alb_config import Settings, endpoints, resources, status_ranges
-from infra.local.alb_envoy import parse_hosts, reports
-from infra.local.alb_match import cookie_match, route_match
-from infra.local.alb_model import (
+from infra.local.alb.config import Settings, endpoints, resources, status_ranges
+from infra.local.alb.envoy import parse_hosts, reports
+from infra.local.alb.match import cookie_match, route_match
+from infra.local.alb.model import (
     Condition,
     Edge,
     FixedResponse,
@@ -24,8 +24,8 @@ from infra.local.alb_model import (
     TargetGroup,
     Unsupported,
 )
-from infra.local.alb_routes import NO_TARGETS, route_configuration
-from infra.local.alb_state import parse_action, parse_condition
+from infra.local.alb.routes import NO_TARGETS, route_configuration
+from infra.local.alb.state import parse_action, parse_condition
 
 SETTINGS = Settings("/conf", 1.0)
 

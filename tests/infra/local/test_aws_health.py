@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.local.aws_health import NO_REPORT, REGISTERING, REPORT_LIFETIME, HealthBoard
+from infra.local.aws.health import NO_REPORT, REGISTERING, REPORT_LIFETIME, HealthBoard
 
 
 class Clock:

@@ -11,8 +11,8 @@ import hashlib
 import re
 from typing import Any, Final
 
-from infra.local.alb_match import cookie_match, route_match
-from infra.local.alb_model import (
+from infra.local.alb.match import cookie_match, route_match
+from infra.local.alb.model import (
     Action,
     Edge,
     FixedResponse,

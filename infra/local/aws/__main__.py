@@ -5,8 +5,8 @@ A write is on disk before it is answered. Besides AWS it answers:
 
 * `GET /moto-api/`: ready. `POST /moto-api/reset`: forget everything, on disk too.
 * `GET /superagent/changes?since=TOKEN`: the next token, when something about load balancers changed.
-* `POST /superagent/target-health`: the load balancer's report (`infra/local/aws_health.py`).
-* `POST /superagent/faults`: failures for tests, with `--allow-faults` (`infra/local/aws_faults.py`).
+* `POST /superagent/target-health`: the load balancer's report (`infra/local/aws/health.py`).
+* `POST /superagent/faults`: failures for tests, with `--allow-faults` (`infra/local/aws/faults.py`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from types import FrameType
 import click
 
 from infra.errors import UserError
-from infra.local import aws_moto
-from infra.local.aws_log import log
+from infra.local.aws import emulator
+from infra.local.log_line import log
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,19 +43,19 @@ def main(host: str, port: int, data: Path, allow_faults: bool) -> None:
     AWS_ENDPOINT_URL=http://127.0.0.1:5000 aws s3 ls
     """
     started = time.monotonic()
-    aws_moto.configure(port)
+    emulator.configure(port)
     from werkzeug.serving import make_server
 
-    from infra.local import aws_blobs, aws_health, aws_listeners
-    from infra.local.aws_app import AwsApp
-    from infra.local.aws_faults import Faults
-    from infra.local.aws_server import QuietHandler
-    from infra.local.aws_state import Store
+    from infra.local.aws import blobs, health, listeners
+    from infra.local.aws.app import AwsApp
+    from infra.local.aws.faults import Faults
+    from infra.local.aws.server import QuietHandler
+    from infra.local.aws.state import Store
 
-    aws_blobs.install()
-    aws_listeners.install()
-    board = aws_health.HealthBoard()
-    aws_health.install(board)
+    blobs.install()
+    listeners.install()
+    board = health.HealthBoard()
+    health.install(board)
     store = Store(data.absolute())
     services = store.load()
     app = AwsApp(store, board, Faults() if allow_faults else None)

@@ -9,7 +9,7 @@ import ipaddress
 import re
 from typing import Any, Final
 
-from infra.local.alb_model import Condition
+from infra.local.alb.model import Condition
 
 CLIENT: Final = ipaddress.ip_address("127.0.0.1")
 """Every client of a listener on loopback."""

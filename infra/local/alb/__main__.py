@@ -21,11 +21,11 @@ from urllib.parse import urlsplit
 import click
 
 from infra.errors import UserError
-from infra.local.alb_config import Resources, Settings, resources
-from infra.local.alb_envoy import Admin, remove_leftovers, reports, write_bootstrap, write_resources
-from infra.local.alb_model import Edge, Forward, returned, without
-from infra.local.alb_probe import Probe
-from infra.local.aws_log import log
+from infra.local.alb.config import Resources, Settings, resources
+from infra.local.alb.envoy import Admin, remove_leftovers, reports, write_bootstrap, write_resources
+from infra.local.alb.model import Edge, Forward, returned, without
+from infra.local.alb.probe import Probe
+from infra.local.log_line import log
 from infra.local.loopback import call
 
 RETRY_SECONDS: Final = 0.25
@@ -33,7 +33,7 @@ REREAD_SECONDS: Final = 5.0
 """Slowest reaction, should a change notice get lost."""
 REPORT_SECONDS: Final = 0.25
 REPEAT_SECONDS: Final = 2.0
-"""An unchanged report is repeated, because it expires (`aws_health.REPORT_LIFETIME`)."""
+"""An unchanged report is repeated, because it expires (`infra.local.aws.health.REPORT_LIFETIME`)."""
 ENVOY_SECONDS: Final = 3.0
 
 
@@ -74,7 +74,7 @@ class Controller:
 
     def apply(self) -> None:
         """Read the API once and write what differs."""
-        from infra.local.alb_state import read_edge
+        from infra.local.alb.state import read_edge
 
         edge = read_edge(self._elbv2)
         if back := returned(self._edge, edge):

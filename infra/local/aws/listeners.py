@@ -7,7 +7,7 @@ from typing import Any, Final
 from moto.elbv2.exceptions import ValidationError
 from moto.elbv2.models import ELBv2Backend, FakeAction
 
-from infra.local.aws_moto import replace
+from infra.local.aws.emulator import replace
 
 MOST_WEIGHT: Final = 999
 

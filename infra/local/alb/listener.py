@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from infra.local.alb_routes import STATEFUL_SESSION, TYPE, route_name
+from infra.local.alb.routes import STATEFUL_SESSION, TYPE, route_name
 
 TRACE_ID: Final = """
 math.randomseed(os.time() + (tonumber(string.match(tostring({}), "0x(%x+)"), 16) or 0) % 2147483647)

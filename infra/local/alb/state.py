@@ -1,11 +1,11 @@
-"""Read load balancers from the ELBv2 API into the typed model (`alb_model.py`)."""
+"""Read load balancers from the ELBv2 API into the typed model (`model.py`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, Final
 
-from infra.local.alb_model import (
+from infra.local.alb.model import (
     Action,
     Condition,
     Edge,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from infra.local.alb_model import Target, TargetGroup
+from infra.local.alb.model import Target, TargetGroup
 
 ASK_AGAIN_SECONDS: Final = 2.0
 LONGEST_SECONDS: Final = 1.0

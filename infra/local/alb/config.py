@@ -7,9 +7,9 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from infra.local.alb_listener import address, envoy_listener
-from infra.local.alb_model import Edge, HealthCheck, TargetGroup
-from infra.local.alb_routes import NO_TARGETS, TYPE, route_configuration
+from infra.local.alb.listener import address, envoy_listener
+from infra.local.alb.model import Edge, HealthCheck, TargetGroup
+from infra.local.alb.routes import NO_TARGETS, TYPE, route_configuration
 
 MOST: Final = 1_000_000
 CLUSTERS_FILE: Final = "cds.json"

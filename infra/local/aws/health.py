@@ -1,6 +1,6 @@
 """What `describe_target_health` answers: the word of the data plane, in the words of AWS.
 
-moto calls every registered target healthy. Here the load balancer (`infra/local/alb.py`) reports what its
+moto calls every registered target healthy. Here the load balancer (`infra/local/alb`) reports what its
 health checks see, and a target is healthy only while such a report is fresh. States and reason codes:
 https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetHealth.html
 """
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from moto.elbv2.models import ELBv2Backend, FakeHealthStatus, FakeTargetGroup, elbv2_backends
 
-from infra.local.aws_moto import replace
+from infra.local.aws.emulator import replace
 
 REPORT_LIFETIME: Final = 10.0
 """Seconds after which a report says nothing any more: the data plane repeats it every second or so."""

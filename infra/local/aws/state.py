@@ -19,10 +19,10 @@ from typing import IO, Any, Final
 import moto
 
 from infra.errors import UserError
-from infra.local import aws_pickle
-from infra.local.aws_blobs import Blobs, sync_folder
-from infra.local.aws_log import log
-from infra.local.aws_moto import BackendKey, backends
+from infra.local.aws import pickling
+from infra.local.aws.blobs import Blobs, sync_folder
+from infra.local.aws.emulator import BackendKey, backends
+from infra.local.log_line import log
 
 FORMAT: Final = 1
 MAGIC: Final = b"superagent-aws-state\n"
@@ -77,7 +77,7 @@ class Store:
         payloads = {path: _read(path) for path in paths}
         for path, payload in payloads.items():
             try:
-                aws_pickle.load(payload, self.blobs)
+                pickling.load(payload, self.blobs)
             except Exception as failed:
                 raise _damaged(path, f"{type(failed).__name__}: {failed}") from failed
             self._written[path.stem] = _digest(payload)
@@ -117,7 +117,7 @@ class Store:
     def _dump(self, keys: list[BackendKey], live: dict[BackendKey, Any]) -> bytes:
         storable = [key for key in keys if key not in self._unstorable]
         try:
-            return aws_pickle.dump(storable, live, self.blobs)
+            return pickling.dump(storable, live, self.blobs)
         except OSError:
             raise
         except Exception:
@@ -130,7 +130,7 @@ class Store:
 
     def _try_one(self, key: BackendKey, live: dict[BackendKey, Any]) -> None:
         try:
-            aws_pickle.dump([key], live, self.blobs)
+            pickling.dump([key], live, self.blobs)
         except OSError:
             raise
         except Exception as failed:
@@ -148,7 +148,7 @@ class Store:
         sync_folder(self.data)
 
     def _move_foreign_aside(self) -> None:
-        stamp = {"format": FORMAT, "moto": moto.__version__, "python": aws_pickle.python_version()}
+        stamp = {"format": FORMAT, "moto": moto.__version__, "python": pickling.python_version()}
         path = self.data / "format.json"
         try:
             found = json.loads(path.read_text())

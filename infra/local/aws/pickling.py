@@ -17,8 +17,8 @@ from typing import Any
 from moto.core.base_backend import BaseBackend
 from moto.s3.models import FakeKey
 
-from infra.local.aws_blobs import Blobs
-from infra.local.aws_moto import BackendKey, live_backend
+from infra.local.aws.blobs import Blobs
+from infra.local.aws.emulator import BackendKey, live_backend
 
 LOCK_TYPES: dict[type, Callable[[], Any]] = {
     type(threading.Lock()): threading.Lock,

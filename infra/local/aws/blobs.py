@@ -17,7 +17,7 @@ from typing import IO, Any
 from moto.s3 import models as s3_models
 from moto.s3.models import FakeKey
 
-from infra.local.aws_moto import replace
+from infra.local.aws.emulator import replace
 
 COPY_CHUNK = 4 * 1024 * 1024
 

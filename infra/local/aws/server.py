@@ -6,7 +6,7 @@ from typing import Any
 
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 
-from infra.local.aws_log import log
+from infra.local.log_line import log
 
 
 class QuietHandler(MotoRequestHandler):

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from infra.local import alb_config
-from infra.local.alb_config import Resources, Settings
-from infra.local.alb_model import Target, TargetGroup
+from infra.local.alb import config
+from infra.local.alb.config import Resources, Settings
+from infra.local.alb.model import Target, TargetGroup
 from infra.local.loopback import call
 
 ADMIN_SECONDS: Final = 2.0
@@ -24,11 +24,11 @@ def write_bootstrap(folder: Path, admin_port: int, check_seconds: float = 1.0) -
     """
     folder.mkdir(parents=True, exist_ok=True)
     settings = Settings(str(folder.absolute()), check_seconds)
-    for name in (alb_config.CLUSTERS_FILE, alb_config.LISTENERS_FILE):
+    for name in (config.CLUSTERS_FILE, config.LISTENERS_FILE):
         if not (folder / name).exists():
-            write(folder / name, alb_config.document([]))
+            write(folder / name, config.document([]))
     path = folder / "bootstrap.json"
-    write(path, json.dumps(alb_config.bootstrap(settings, admin_port), indent=1))
+    write(path, json.dumps(config.bootstrap(settings, admin_port), indent=1))
     return path
 
 
@@ -57,11 +57,11 @@ def write_resources(folder: Path, found: Resources, clusters_known: Any) -> None
     """
     for name, text in found.endpoints.items():
         write(folder / name, text)
-    if write(folder / alb_config.CLUSTERS_FILE, found.clusters):
+    if write(folder / config.CLUSTERS_FILE, found.clusters):
         clusters_known()
     for name, text in found.routes.items():
         write(folder / name, text)
-    write(folder / alb_config.LISTENERS_FILE, found.listeners)
+    write(folder / config.LISTENERS_FILE, found.listeners)
 
 
 def remove_leftovers(folder: Path, found: Resources) -> None:

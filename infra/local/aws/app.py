@@ -14,12 +14,12 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.sqs.models import Queue
 
-from infra.local.aws_faults import Fault, Faults, error_answer
-from infra.local.aws_health import HealthBoard
-from infra.local.aws_log import log, where
-from infra.local.aws_moto import backend_count, replace
-from infra.local.aws_request import Call, identify, take_body
-from infra.local.aws_state import Store
+from infra.local.aws.emulator import backend_count, replace
+from infra.local.aws.faults import Fault, Faults, error_answer
+from infra.local.aws.health import HealthBoard
+from infra.local.aws.request import Call, identify, take_body
+from infra.local.aws.state import Store
+from infra.local.log_line import log, where
 
 Answer = tuple[str, list[tuple[str, str]], Iterable[bytes]]
 NETWORK_SERVICES = frozenset({"elasticloadbalancing", "ec2", "autoscaling", "cloudformation"})

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from infra.local.aws_request import Call
+from infra.local.aws.request import Call
 
 USAGE = (
     'POST {"action": "ModifyListener", "error": "Throttling", "count": 3, "delay_seconds": 0, '

@@ -1,0 +1,1 @@
+"""The AWS API of the local system: moto, with a state that survives its process."""
