@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.parser import text_string_to_metric_families
 
 from infra.metrics import publish
 from infra.release.clock import Clock
@@ -39,6 +40,17 @@ class Announcements:
     grafana: GrafanaAnnotations | None = None
     _transitions: dict[tuple[str, str], int] = field(default_factory=dict)
     _last_success: float = 0.0
+
+    def __post_init__(self) -> None:
+        # Counters go on where the last process of this tool stopped, or Prometheus would see them reset.
+        path = self.metrics_folder / "superagent_release.prom"
+        text = path.read_text() if path.exists() else ""
+        for family in text_string_to_metric_families(text):
+            for point in family.samples:
+                if point.name == "superagent_release_transitions_total":
+                    self._transitions[point.labels["step"], point.labels["outcome"]] = int(point.value)
+                elif point.name == "superagent_release_last_success_timestamp_seconds":
+                    self._last_success = point.value
 
     def announce(self, run: Run) -> None:
         """Send one transition everywhere."""
@@ -85,9 +97,9 @@ class Announcements:
             self._last_success = run.ended_at
         registry = CollectorRegistry()
         labels = ["environment"]
-        Gauge("superagent_release_in_progress", "1 while a release runs.", labels, registry=registry).labels(
-            run.environment
-        ).set(0 if run.ended else 1)
+        Gauge(
+            "superagent_release_in_progress", "1 while a release moves traffic.", labels, registry=registry
+        ).labels(run.environment).set(0 if run.ended or run.phase is Phase.LINGER else 1)
         weight = Gauge(
             "superagent_release_weight",
             "Per cent of traffic of each colour, as the release wrote it.",

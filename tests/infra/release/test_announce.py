@@ -80,6 +80,22 @@ def test_a_channel_that_is_down_is_named_and_the_others_still_hear(tmp_path: Pat
     assert "secret-token" not in "".join(said)
 
 
+def test_counters_go_on_in_the_next_process_and_a_success_is_not_forgotten(tmp_path: Path) -> None:
+    announcements(Sns(), tmp_path, []).announce(replace(RUN, phase=Phase.SUCCEEDED, ended_at=17.0))
+    announcements(Sns(), tmp_path, []).announce(replace(RUN, phase=Phase.SUCCEEDED, ended_at=18.0))
+    announcements(Sns(), tmp_path, []).announce(replace(RUN, phase=Phase.ABORTED, ended_at=19.0))
+    page = (tmp_path / "superagent_release.prom").read_text()
+    assert 'outcome="success",step="succeeded"} 2.0' in page
+    assert 'last_success_timestamp_seconds{environment="local"} 18.0' in page
+
+
+def test_waiting_for_the_last_clients_is_not_a_release_in_progress(tmp_path: Path) -> None:
+    for phase, value in ((Phase.BAKE, "1.0"), (Phase.LINGER, "0.0"), (Phase.RETIRE, "1.0")):
+        announcements(Sns(), tmp_path, []).announce(replace(RUN, phase=phase))
+        page = (tmp_path / "superagent_release.prom").read_text()
+        assert f'superagent_release_in_progress{{environment="local"}} {value}' in page
+
+
 def test_grafana_gets_an_annotation_with_tags(tmp_path: Path, grafana: Any) -> None:
     url, seen = grafana
     said: list[str] = []
