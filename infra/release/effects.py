@@ -236,11 +236,10 @@ class Effects:
 
     def restore_weights(self, run: Run) -> Event | None:
         live = self.router.read()
-        if live.weights == run.weights(0) and not live.sticky:
-            return DONE
-        if self.router.healthy(run.old) == 0:
+        if live.weights != run.weights(0) and self.router.healthy(run.old) == 0:
             return Event(EventKind.OLD_DOWN, f"{run.old} has no healthy target to take the traffic back")
-        self._route(run, 0, pin=False)
+        if live.weights != run.weights(0) or live.sticky:
+            self._route(run, 0, pin=False)
         return DONE
 
     def set_old_image(self, run: Run) -> Event | None:

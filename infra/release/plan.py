@@ -199,4 +199,6 @@ def _reason(before: Run, after: Run, event: Event) -> str:
     # The first cause stays: what follows on the way back adds to it, never hides it.
     if before.phase in RETREAT and event.reason and before.reason:
         return f"{before.reason}; then: {event.reason}"
+    if event.kind is EventKind.DONE and before.phase not in RETREAT:
+        return ""
     return event.reason or after.reason

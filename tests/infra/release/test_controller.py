@@ -197,7 +197,7 @@ def test_no_metrics_pause_the_release_and_their_return_lets_it_go_on(world: Worl
 
     world.clock.on_sleep = look
     run = Operator(world).start("v2")
-    assert run.phase is Phase.SUCCEEDED
+    assert (run.phase, run.reason) == (Phase.SUCCEEDED, "")
     assert any("no-data" in line for line in history(world, run))
 
 
@@ -264,3 +264,22 @@ def test_every_transition_is_a_metric_and_a_notification(world: World) -> None:
     assert phases[0] == "preflight"
     assert phases[-1] == "succeeded"
     assert phases.count("shift") == 3
+
+
+def test_the_first_release_of_all_needs_a_reason_and_gets_through(world: World) -> None:
+    world.fleet_state["blue"].clear()  # as Pulumi leaves a new environment: all weight on an empty colour
+    refused = Operator(world).start("v2")
+    assert (refused.phase, refused.reason) == (
+        Phase.REFUSED,
+        "blue has no healthy target; a release needs a way back (release over it with --force REASON)",
+    )
+    assert Operator(world).start("v2", force="first release").phase is Phase.SUCCEEDED
+
+
+def test_a_first_release_that_fails_its_smoke_test_leaves_the_weights_alone(world: World) -> None:
+    world.fleet_state["blue"].clear()
+    world.check_traffic = lambda: None  # type: ignore[method-assign] # there is nothing that could take any
+    world.behaviours["v2"] = Behaviour(smoke="status 500")
+    run = Operator(world).start("v2", force="first release")
+    assert (run.phase, run.reason) == (Phase.ABORTED, "smoke test: status 500")
+    assert world.fleet_state["blue"] == {}
