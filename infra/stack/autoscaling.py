@@ -38,8 +38,15 @@ DEBATE_STEPS: Final = (Step(0, 1), Step(20, 3))
 class Autoscaling(Component):
     """Policies of one colour's group."""
 
-    def __init__(self, settings: Settings, colour: Colour, group: aws.autoscaling.Group, edge: Edge) -> None:
-        super().__init__(f"autoscaling-{colour}", settings)
+    def __init__(
+        self,
+        settings: Settings,
+        colour: Colour,
+        group: aws.autoscaling.Group,
+        edge: Edge,
+        fleet: Component,
+    ) -> None:
+        super().__init__(f"autoscaling-{colour}", settings, fleet.child())
         self.colour, self.group = colour, group
         target_group = edge.target_groups[colour]
         label = pulumi.Output.format("{0}/{1}", edge.load_balancer.arn_suffix, target_group.arn_suffix)

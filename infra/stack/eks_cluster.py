@@ -32,8 +32,8 @@ class EksCluster(Component):
 
     inside: kubernetes.Provider
 
-    def __init__(self, settings: Settings, estate: Estate) -> None:
-        super().__init__("cluster", settings)
+    def __init__(self, settings: Settings, estate: Estate, fleet: Component) -> None:
+        super().__init__("cluster", settings, fleet.child())
         self.estate = estate
         self.cluster_name = settings.names.of("eks")
         self.cluster = self._control_plane()

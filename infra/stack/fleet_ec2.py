@@ -97,7 +97,7 @@ class FleetEc2(Component):
             colour: self._group(colour, self._template(colour)) for colour in COLOURS
         }
         for colour, group in self.groups.items():
-            Autoscaling(settings, colour, group, estate.edge)
+            Autoscaling(settings, colour, group, estate.edge, self)
         self.register_outputs({colour: group.name for colour, group in self.groups.items()})
 
     def _instance_profile(self) -> aws.iam.InstanceProfile:

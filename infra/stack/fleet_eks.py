@@ -34,7 +34,7 @@ class FleetEks(Component):
     def __init__(self, settings: Settings, estate: Estate) -> None:
         super().__init__("fleet", settings)
         self.estate = estate
-        self.cluster = EksCluster(settings, estate)
+        self.cluster = EksCluster(settings, estate, self)
         self.work = self._workload()
         self.namespace = Namespace("superagent", **objects.namespace(), opts=self._inside())
         self._identity("superagent", objects.ACCOUNT, may(settings, estate))

@@ -30,18 +30,21 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 class Settings(BaseModel):
     """One environment, typed. Fields without a default come from `profiles.TABLE`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     environment: EnvironmentName
+    """Which column of the profiles applies."""
     compute: Literal["ec2", "eks", "local"]
     """What runs the service: an Auto Scaling group per colour, a Deployment per colour, or slots here."""
     region: str = Field("eu-central-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")
+    """Where everything but the copies lives; `aws:region` sets it too."""
 
     vpc_cidr: str
     """Private block of the VPC, /16 to /20; pick one that no peer uses."""
     availability_zones: tuple[str, ...]
     """Pinned by name: discovery at run time may change order and replace subnets."""
     nat_gateways: Literal["none", "single", "per_az"]
+    """Ways out of the private subnets; `per_az` survives the loss of an AZ."""
 
     http_port: Port
     """Production listener."""
@@ -62,18 +65,23 @@ class Settings(BaseModel):
     longest_stream_seconds: Seconds
     """Longest answer a client may receive."""
     deregistration_delay_seconds: Annotated[int, Field(ge=1, le=3600)]
+    """How long a leaving target finishes its requests; at least the longest stream."""
     stickiness_seconds: Annotated[int, Field(ge=1, le=604_800)]
     """Group and target cookie: how long a client stays with its colour."""
     old_colour_life_seconds: Seconds
     """How long the release tool keeps the old colour after its last weight is gone."""
     idle_timeout_seconds: Annotated[int, Field(ge=1, le=4000)] = 300
+    """Silence after which the load balancer closes a connection."""
     health_check_interval_seconds: Annotated[int, Field(ge=5, le=300)]
+    """Time between two checks of a target; two good or bad ones in a row decide."""
     health_check_timeout_seconds: Annotated[int, Field(ge=2, le=120)]
+    """A check that takes longer has failed; below the interval."""
 
     # The way in from the internet
     domain: str | None = Field(None, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")
     """Host name of the service; with `hosted_zone_id` it gets a certificate and an address."""
     hosted_zone_id: str | None = Field(None, pattern=r"^Z[A-Z0-9]{1,31}$")
+    """Route 53 zone of the domain."""
     certificate_arn: str | None = Field(None, pattern=r"^arn:aws[a-z-]*:acm:")
     """A certificate made elsewhere, instead of `hosted_zone_id`."""
     waf_requests_per_five_minutes: Annotated[int, Field(ge=10, le=2_000_000_000)] = 6_000
@@ -83,37 +91,54 @@ class Settings(BaseModel):
     instance_types: tuple[str, ...]
     """In order of preference; several, because one type is sometimes sold out in an AZ."""
     min_size: Annotated[int, Field(ge=0, le=500)]
+    """Fewest instances or pods of the colour that has traffic."""
     max_size: Annotated[int, Field(ge=1, le=500)]
+    """Most instances of a colour, nodes or pods."""
     warm_pool: bool = False
     """EC2: keep stopped instances ready; faster scale-out for the price of their disks."""
     instance_warmup_seconds: Annotated[int, Field(ge=30, le=3600)] = 90
+    """From start to a full share of requests."""
     requests_per_target_per_minute: Annotated[int, Field(ge=1)] = 1_000
+    """Target tracking: more instances above it."""
     cpu_target_percent: Annotated[int, Field(ge=10, le=90)] = 70
+    """Target tracking, and the HPA's, of the CPU."""
     eks_version: str = Field("1.34", pattern=r"^1\.\d{2}$")
+    """Minor version of Kubernetes."""
     eks_public_cidrs: tuple[str, ...] = ()
     """Who may reach the cluster's API from outside the VPC; nobody by default."""
     eks_admin_role_arns: tuple[str, ...] = ()
+    """IAM roles of people who administrate the cluster."""
 
     tools_image: str | None = None
     """Image with `superagent` itself for the backup job on EKS; without it the job is suspended."""
 
     # Data
     database_class: str
+    """Instance type of the database and its replicas."""
     database_version: str = Field("17.7", pattern=r"^1[5-9]\.\d{1,2}$")
     """Minor versions too: an upgrade is a change that goes through staging first."""
     database_storage_gib: Annotated[int, Field(ge=20, le=65_536)]
+    """First size; it grows by itself to five times that."""
     multi_az: bool
+    """A standby of the database in a second AZ, and replicas of the cache in several."""
     read_replica: bool
+    """A replica in the region, for reports."""
     cross_region_replica: bool
+    """A replica in `replica_region`, ready to be promoted."""
     cache_node_type: str
+    """Type of a cache node."""
     cache_version: str = Field("8.2", pattern=r"^\d\.\d$")
+    """Engine version of Valkey."""
     cache_nodes: Annotated[int, Field(ge=1, le=6)]
+    """Primary and replicas together."""
 
     # Backups and disaster recovery
     disaster_recovery: bool
     """Replica bucket and copied backups in `replica_region`."""
     replica_availability_zones: tuple[str, ...] = ("eu-west-1a", "eu-west-1b")
+    """Pinned AZs of the second region's data subnets."""
     replica_region: str = Field("eu-west-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")
+    """The second region; another than `region`."""
     backup_retention_days: Annotated[int, Field(ge=0, le=35)]
     """Point-in-time recovery; 35 is RDS's limit, 0 switches backups off."""
     backup_lock_days: Days
@@ -127,7 +152,9 @@ class Settings(BaseModel):
     log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731]
     """Days that CloudWatch knows (PutRetentionPolicy)."""
     managed_grafana: bool
+    """Whether there is an Amazon Managed Grafana workspace."""
     alert_email: str | None = Field(None, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
+    """Gets every alert by mail, besides the subscribers of the topic."""
     github_repository: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$")
     """`owner/name` whose workflows may assume the deploy roles; without it there are none."""
     github_oidc_provider_arn: str | None = Field(None, pattern=r"^arn:aws[a-z-]*:iam::\d{12}:oidc-provider/")
