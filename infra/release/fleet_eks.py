@@ -1,6 +1,6 @@
 """A colour as a Deployment; pods are targets through the TargetGroupBinding of the same colour.
 
-Namespace `superagent`; Deployment, container label and HorizontalPodAutoscaler as in docs/architecture.md.
+Namespace, names and labels are those of infra/stack/kubernetes_objects.py.
 While a release is under way the autoscalers may not shrink either colour: their minimum is held at the size.
 """
 
@@ -17,7 +17,7 @@ from infra.release.kube import Kube
 from infra.stack.outputs import COLOURS, Colour
 
 NAMESPACE: Final = "superagent"
-CONTAINER: Final = "superagent"
+CONTAINER: Final = "service"
 FLOOR: Final = "superagent/min-replicas"
 """Annotation of the autoscaler with the minimum of the live colour."""
 HOPELESS: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CrashLoopBackOff"})
@@ -115,7 +115,7 @@ class EksFleet:
         return self.kube.need(self._path(colour), "Run `pulumi up`.")
 
     def _pods(self, colour: Colour) -> list[dict[str, Any]]:
-        selector = f"app.kubernetes.io/name=superagent,superagent/colour={colour}"
+        selector = f"app.kubernetes.io/name=superagent,colour={colour}"
         return self.kube.items(f"/api/v1/namespaces/{NAMESPACE}/pods", selector)
 
     def _scale(self, colour: Colour, replicas: int) -> None:
@@ -194,7 +194,7 @@ def job(name: str, image: str, deployment: dict[str, Any]) -> dict[str, Any]:
 
 _SERVING: Final = frozenset({"livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "ports"})
 _IDENTITY: Final = frozenset(
-    {"serviceAccountName", "securityContext", "volumes", "imagePullSecrets", "nodeSelector"}
+    {"serviceAccountName", "securityContext", "initContainers", "volumes", "imagePullSecrets", "nodeSelector"}
 )
 
 

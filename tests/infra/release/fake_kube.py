@@ -24,7 +24,7 @@ AUTOSCALER = re.compile(
 )
 JOBS = re.compile(r"/apis/batch/v1/namespaces/superagent/jobs(?:/([a-z0-9-]+))?")
 PODS = "/api/v1/namespaces/superagent/pods"
-SELECTOR = re.compile(r"app\.kubernetes\.io/name=superagent,superagent/colour=(blue|green)")
+SELECTOR = re.compile(r"app\.kubernetes\.io/name=superagent,colour=(blue|green)")
 MERGES = {
     "deployment": "application/strategic-merge-patch+json",
     "scale": "application/merge-patch+json",
@@ -41,13 +41,14 @@ def deployment(colour: str, replicas: int, image: str) -> dict[str, Any]:
         "spec": {
             "replicas": replicas,
             "template": {
-                "metadata": {"labels": {"app.kubernetes.io/name": "superagent", "superagent/colour": colour}},
+                "metadata": {"labels": {"app.kubernetes.io/name": "superagent", "colour": colour}},
                 "spec": {
                     "serviceAccountName": "superagent",
+                    "initContainers": [{"name": "secrets", "image": "aws-cli"}],
                     "volumes": [{"name": "secrets", "emptyDir": {"medium": "Memory"}}],
                     "containers": [
                         {
-                            "name": "superagent",
+                            "name": "service",
                             "image": image,
                             "env": [
                                 {"name": "SUPERAGENT_VERSION", "value": image.rpartition(":")[2]},
@@ -116,10 +117,10 @@ class Cluster:
         status: dict[str, Any] = {"phase": "Pending", "conditions": [{"type": "Ready", "status": "False"}]}
         if image in self.bad_images:
             waiting = {"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{image}"'}
-            status["containerStatuses"] = [{"name": "superagent", "state": {"waiting": waiting}}]
+            status["containerStatuses"] = [{"name": "service", "state": {"waiting": waiting}}]
         return {
             "metadata": {"name": f"superagent-{colour}-{number}", "namespace": "superagent"},
-            "spec": {"containers": [{"name": "superagent", "image": image}]},
+            "spec": {"containers": [{"name": "service", "image": image}]},
             "status": status,
         }
 

@@ -15,12 +15,14 @@ from kubernetes import client as kubernetes_client
 from moto.core import DEFAULT_ACCOUNT_ID
 
 from infra.errors import OperationFailed, UserError
+from infra.release import fleet_eks
 from infra.release.fleet import Fleet
 from infra.release.fleet_asg import AsgFleet, script
 from infra.release.fleet_eks import EksFleet
 from infra.release.fleet_local import LocalFleet
 from infra.release.image import ImageParameters
 from infra.release.kube import Kube
+from infra.stack import kubernetes_objects
 from infra.stack.outputs import Colour
 from tests.infra.release import fake_kube
 from tests.infra.release.world import REGION, World, client, new_world
@@ -365,6 +367,27 @@ def test_setting_the_image_keeps_the_other_variables(cluster: tuple[fake_kube.Cl
         "SUPERAGENT_VERSION": "v2",
         "SUPERAGENT_PORT": "8000",
     }
+
+
+def test_a_migration_job_has_the_identity_and_secrets_of_the_service_and_serves_nothing(
+    cluster: tuple[fake_kube.Cluster, Kube],
+) -> None:
+    made, kube = cluster
+    EksFleet(kube, NoParameters(), None, lambda colour: None).migrate("green", V2)
+    (job,) = made.jobs.values()
+    pod = job["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == "superagent"
+    assert [one["name"] for one in pod["initContainers"]] == ["secrets"]
+    (container,) = pod["containers"]
+    assert (container["image"], container["args"]) == (V2, ["migrate", "--json"])
+    assert "readinessProbe" not in container
+    assert "ports" not in container
+
+
+def test_names_and_labels_are_those_that_pulumi_gives() -> None:
+    assert kubernetes_objects.NAMESPACE == fleet_eks.NAMESPACE
+    assert kubernetes_objects.name("blue") == "superagent-blue"
+    assert kubernetes_objects.selector("blue") == {"app.kubernetes.io/name": "superagent", "colour": "blue"}
 
 
 def test_autoscalers_hold_both_colours_until_one_is_stopped(cluster: tuple[fake_kube.Cluster, Kube]) -> None:
