@@ -29,6 +29,7 @@ from service.middleware.cors import Cors
 from service.settings import Settings
 from service.storage.database import Database
 from service.storage.journal import Journal
+from service.storage.redis_cluster import RedisCluster
 from service.storage.redis_link import Address, RedisLink
 from service.storage.shipper import Shipper
 from service.storage.spending import Spending
@@ -55,7 +56,7 @@ class Service:
         replica = settings.replica_url
         self.replica = Database(replica.get_secret_value(), 2) if replica is not None else None
         self.redis = self._redis_address()
-        self.link = RedisLink(self.redis, settings.redis_timeout_seconds) if self.redis else None
+        self.link = self._link()
         self.journal = Journal(settings.journal_dir)
         self.shipper = Shipper(
             self.journal, self.database, self.metrics.journal_pending.set, self._rejected_row
@@ -148,6 +149,7 @@ class Service:
             settings.limit_client_tokens_per_minute,
             settings.limit_burst,
             tuple(settings.limit_endpoints.items()),
+            cluster=settings.redis_cluster,
         )
 
     def _signer(self) -> TokenSigner:
@@ -194,6 +196,12 @@ class Service:
     def _redis_address(self) -> Address | None:
         url = self.settings.redis_url
         return Address(url.get_secret_value()) if url is not None else None
+
+    def _link(self) -> RedisLink | RedisCluster | None:
+        if self.redis is None:
+            return None
+        kind = RedisCluster if self.settings.redis_cluster else RedisLink
+        return kind(self.redis, self.settings.redis_timeout_seconds)
 
     def _dependency(self, name: str) -> Callable[[bool], None]:
         gauge = self.metrics.dependency_up.labels(name)

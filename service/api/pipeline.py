@@ -14,7 +14,7 @@ from service.api.exchange import Exchange, Headers
 from service.auth.permissions import Principal
 from service.cache import exact
 from service.cache.exact import Collector, Entry, Policy
-from service.limits.admission import Admission
+from service.limits.admission import Admission, Redis
 from service.limits.limiter import Decision, Plan, Plans
 from service.providers.base import CanonicalRequest, CanonicalResponse, StreamEnd, StreamEvent, Usage
 from service.providers.catalog import find
@@ -22,7 +22,7 @@ from service.providers.errors import ProviderError
 from service.providers.tokens import estimate_request
 from service.routing.context import CallContext
 from service.storage.journal import Journal
-from service.storage.redis_link import RedisLink, pack
+from service.storage.redis_link import pack
 from service.storage.usage import UsageRow
 from service.telemetry.metrics import Metrics
 
@@ -81,7 +81,7 @@ class Pipeline:
         plans: Plans,
         admission: Admission,
         journal: Journal,
-        link: RedisLink | None,
+        link: Redis | None,
         metrics: Metrics,
         *,
         seconds: float,
@@ -199,7 +199,9 @@ class Pipeline:
         if response.finish in ("stop", "stop_sequence", "length") and self._link is not None:
             data = exact.pack_entry(entry)
             if len(data) <= self._cache_bytes:
-                self._link.post(pack(("SET", call.cache_key, data, "EX", self._cache_seconds)))
+                self._link.post(
+                    pack(("SET", call.cache_key, data, "EX", self._cache_seconds)), 1, call.plan.tag
+                )
         return entry
 
     # --- streams

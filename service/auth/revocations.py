@@ -14,6 +14,7 @@ from typing import Final
 
 from service.storage.database import Database, StoreUnavailable
 from service.storage.redis_channel import RedisChannel
+from service.storage.redis_cluster import RedisCluster
 from service.storage.redis_link import Address, RedisError, RedisLink
 
 CHANNEL: Final = "sa:auth"
@@ -32,7 +33,7 @@ class Revocations:
     def __init__(
         self,
         database: Database,
-        link: RedisLink | None,
+        link: RedisLink | RedisCluster | None,
         address: Address | None,
         forget: Callable[[str], None],
     ) -> None:

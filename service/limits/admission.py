@@ -10,16 +10,19 @@ from service.limits.limiter import Decision, Plan, admit_command, read, settle_c
 from service.limits.local import LocalBuckets
 from service.limits.script import ADMIT, SETTLE
 from service.storage.database import StoreUnavailable
+from service.storage.redis_cluster import RedisCluster
 from service.storage.redis_link import RedisError, RedisLink, pack
 
-BUDGET_SECONDS: Final = 40 * 86_400
+# Loaded afresh from the ledger each hour, so that no drift of reservations lives on.
+BUDGET_SECONDS: Final = 3600
+Redis = RedisLink | RedisCluster
 Spent = Callable[[str], Awaitable[float]]
 
 
 class Admission:
     """`spent` loads a client's USD of this month from the ledger: what Redis does not know is asked there."""
 
-    def __init__(self, link: RedisLink | None, local: LocalBuckets, spent: Spent) -> None:
+    def __init__(self, link: Redis | None, local: LocalBuckets, spent: Spent) -> None:
         self._link = link
         self._local = local
         self._spent = spent
@@ -31,6 +34,19 @@ class Admission:
         self, plan: Plan, tokens: int, reserve_micro: int, cache_key: str = ""
     ) -> tuple[Decision, bytes | None]:
         """(decision, what the cache holds under `cache_key`). Never raises for a lost Redis."""
+        decision, cached = await self._admit(plan, tokens, reserve_micro, cache_key)
+        if plan.shared is not None and not decision.scope:
+            # In a cluster the global bucket lies elsewhere: it is asked second, so that no refused client
+            # eats of it; what the client had reserved is given back.
+            overall, _ = await self._admit(plan.shared, 0, 0, "")
+            if overall.scope:
+                self.settle(plan, -tokens, -reserve_micro)
+                return overall, None
+        return decision, cached
+
+    async def _admit(
+        self, plan: Plan, tokens: int, reserve_micro: int, cache_key: str
+    ) -> tuple[Decision, bytes | None]:
         link = self._link
         if link is None or not link.available:
             return await self._admit_locally(plan, tokens, reserve_micro), None
@@ -43,7 +59,7 @@ class Admission:
         else:
             data, expected = admit_command(plan, tokens, reserve_micro), 1
         try:
-            replies = await link.send(data, expected)
+            replies = await link.send(data, expected, plan.tag)
         except StoreUnavailable:
             return await self._admit_locally(plan, tokens, reserve_micro), None
         cached = replies[-1] if cache_key and isinstance(replies[-1], bytes) else None
@@ -61,27 +77,25 @@ class Admission:
         if self._link is not None and self._link.available:
             command = settle_command(plan, token_change, micro_change)
             if command is not None:
-                self._link.post(command)
+                self._link.post(command, 1, plan.tag)
 
-    async def _again(
-        self, link: RedisLink, plan: Plan, tokens: int, reserve: int, answer: object
-    ) -> Decision:
+    async def _again(self, link: Redis, plan: Plan, tokens: int, reserve: int, answer: object) -> Decision:
         """The script was flushed, or the budget's counter is unknown: mend that and ask once more."""
         try:
             if isinstance(answer, RedisError):
-                await _load_scripts(link)
+                await link.repair()
             else:
                 await self._load_budget(link, plan)
-            again = (await link.send(admit_command(plan, tokens, reserve)))[0]
+            again = (await link.send(admit_command(plan, tokens, reserve), 1, plan.tag))[0]
         except (StoreUnavailable, RedisError):
             return await self._admit_locally(plan, tokens, reserve)
         if isinstance(again, RedisError) or again[0] == -1:
             return await self._admit_locally(plan, tokens, reserve)
         return read(plan, again)
 
-    async def _load_budget(self, link: RedisLink, plan: Plan) -> None:
+    async def _load_budget(self, link: Redis, plan: Plan) -> None:
         micro = round(await self._spent(plan.budget_key) * 1e6)
-        await link.call("SET", plan.budget_key, micro, "NX", "EX", BUDGET_SECONDS)
+        await link.call("SET", plan.budget_key, micro, "NX", "EX", BUDGET_SECONDS, tag=plan.tag)
 
     async def _admit_locally(self, plan: Plan, tokens: int, reserve: int) -> Decision:
         costs = tuple([float(min(tokens, one.burst)) if one is plan.tokens else 1.0 for one in plan.buckets])

@@ -26,6 +26,7 @@ class Rates:
     client_tokens: int = 0
     burst: int = 0
     endpoints: tuple[tuple[str, int], ...] = ()
+    cluster: bool = False  # one script call may then touch the client's slot only
 
 
 @dataclass(slots=True)
@@ -38,6 +39,8 @@ class Plan:
     budget_key: str
     budget_micro: int
     head: tuple[Any, ...]  # EVALSHA sha numkeys key…
+    tag: str
+    shared: Plan | None  # the global bucket, where it cannot be judged together with the client's
     costs: tuple[Any, ...]  # n, then emission, tolerance, 1 per request bucket
 
 
@@ -58,6 +61,7 @@ class Plans:
     def __init__(self, rates: Rates) -> None:
         self._rates = rates
         self._endpoints = dict(rates.endpoints)
+        self._shared = self._global()
         self._plans: dict[tuple[str, str], tuple[Principal, str, Plan]] = {}
 
     def plan(self, principal: Principal, endpoint: str, *, calls_models: bool = True) -> Plan:
@@ -87,7 +91,8 @@ class Plans:
         tokens = own.tokens_per_minute if own.tokens_per_minute is not None else rates.client_tokens
         client = add(f"{name}:r", "client", requests, own.burst or rates.burst)
         add(f"{name}:e:{endpoint}", "endpoint", self._endpoints.get(endpoint, 0), 0)
-        add("sa:{global}:g", "global", rates.global_requests, 0)
+        if not rates.cluster:
+            add("sa:{global}:g", "global", rates.global_requests, 0)
         spent = add(f"{name}:t", "tokens", tokens, 0) if calls_models else None
         budget_key = f"{name}:b:{month}" if month else ""
         keys = [bucket.key for bucket in buckets] + ([budget_key] if budget_key else [])
@@ -103,8 +108,19 @@ class Plans:
             budget_key,
             round((principal.budget_usd or 0) * 1e6),
             ("EVALSHA", ADMIT_SHA, len(keys), *keys),
+            principal.account,
+            self._shared,
             tuple(costs),
         )
+
+    def _global(self) -> Plan | None:
+        rates = self._rates
+        if not rates.cluster or rates.global_requests <= 0:
+            return None
+        bucket = Bucket("sa:{global}:g", "global", rates.global_requests, rates.global_requests)
+        head = ("EVALSHA", ADMIT_SHA, 1, bucket.key)
+        costs = (1, bucket.emission, bucket.tolerance, 1)
+        return Plan((bucket,), None, None, "", 0, head, "global", None, costs)
 
 
 def admit_command(plan: Plan, tokens: int, reserve_micro: int) -> bytes:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from service.providers.base import Message
 from service.storage.database import StoreUnavailable
+from service.storage.redis_cluster import RedisCluster
 from service.storage.redis_link import RedisLink
 
 # Write only over the version that was read: two turns at once must not swallow one another.
@@ -22,6 +23,7 @@ redis.call('HSET', KEYS[1], 'version', ARGV[2], 'data', ARGV[3])
 redis.call('EXPIRE', KEYS[1], ARGV[4])
 return 1
 """
+Redis = RedisLink | RedisCluster
 ID_LENGTH: Final = 37
 
 
@@ -48,21 +50,21 @@ _decoder: Final = msgspec.msgpack.Decoder(Conversation)
 class Conversations:
     """Keys carry the account: nobody reaches another's conversation, and they lie beside its limits."""
 
-    def __init__(self, link: RedisLink | None) -> None:
+    def __init__(self, link: Redis | None) -> None:
         self._link = link
 
     async def create(self, account: str, model: str, system: str, ttl: int) -> Conversation:
         made = Conversation(f"sess_{secrets.token_hex(16)}", model, system, time.time(), ttl, [])
         link = self._need()
         key = _key(account, made.id)
-        await link.call("HSET", key, "version", made.version, "data", _encoder.encode(made))
-        await link.call("EXPIRE", key, ttl)
+        await link.call("HSET", key, "version", made.version, "data", _encoder.encode(made), tag=account)
+        await link.call("EXPIRE", key, ttl, tag=account)
         return made
 
     async def load(self, account: str, identity: str) -> Conversation | None:
         if len(identity) != ID_LENGTH or not identity.isascii():
             return None
-        data = await self._need().call("HGET", _key(account, identity), "data")
+        data = await self._need().call("HGET", _key(account, identity), "data", tag=account)
         return _decoder.decode(data) if isinstance(data, bytes) else None
 
     async def save(self, account: str, one: Conversation) -> None:
@@ -70,15 +72,15 @@ class Conversations:
         before, one.version = one.version, one.version + 1
         data = _encoder.encode(one)
         done = await self._need().call(
-            "EVAL", SAVE, 1, _key(account, one.id), before, one.version, data, one.ttl
+            "EVAL", SAVE, 1, _key(account, one.id), before, one.version, data, one.ttl, tag=account
         )
         if done != 1:
             raise Conflict
 
     async def delete(self, account: str, identity: str) -> bool:
-        return bool(await self._need().call("DEL", _key(account, identity)))
+        return bool(await self._need().call("DEL", _key(account, identity), tag=account))
 
-    def _need(self) -> RedisLink:
+    def _need(self) -> Redis:
         if self._link is None:
             raise StoreUnavailable("redis", 60)
         return self._link

@@ -153,26 +153,31 @@ class RedisLink:
         if self._connection is not None:
             self._connection.drop()
 
-    def send(self, data: bytes, expected: int = 1) -> asyncio.Future[list[Any]]:
-        """Send packed commands; the future has one reply each (errors as `RedisError` objects in the list).
+    def send(self, data: bytes, expected: int = 1, tag: str = "") -> asyncio.Future[list[Any]]:
+        """Send packed commands; the future has one reply each, errors as `RedisError` objects in the list.
 
-        Raises `StoreUnavailable`, at once or through the future.
+        `tag` matters to a cluster only. Raises `StoreUnavailable`, at once or through the future.
         """
         if not self.available or self._connection is None:
             raise StoreUnavailable("redis")
         return self._connection.send(data, expected)
 
-    def post(self, data: bytes, expected: int = 1) -> None:
+    def post(self, data: bytes, expected: int = 1, tag: str = "") -> None:
         """Send and forget: for what may be lost."""
         if self.available and self._connection is not None:
             self._connection.send(data, expected).add_done_callback(_forget)
 
-    async def call(self, *command: Any) -> Any:
+    async def call(self, *command: Any, tag: str = "") -> Any:
         """One command, one reply. Raises `RedisError` or `StoreUnavailable`."""
         reply = (await self.send(pack(command)))[0]
         if isinstance(reply, RedisError):
             raise reply
         return reply
+
+    async def repair(self) -> None:
+        """What a cluster does after an error; one server needs its scripts again."""
+        for prepare in self.on_connect:
+            await prepare(self)
 
     async def _keep(self, first: asyncio.Event) -> None:
         failures = 0
