@@ -54,7 +54,7 @@ def cloud(settings: Settings) -> dict[str, Any]:
     backups = Backups(settings, account)
     aws.Vault(settings, account, database, releases, observability)
     aws.Alarms(settings, edge, database, cache, observability)
-    aws.Identity(settings, account, edge, registry, releases, backups)
+    aws.Identity(settings, account, edge, registry, releases, backups, observability)
     if settings.cross_region_replica:
         aws.DisasterRecovery(settings, account, database)
     aws.fleet(

@@ -17,6 +17,7 @@ from infra.policy.hygiene import GROUP
 
 Verdict = Literal["release", "recovery", "aws", "drift"]
 DEPLOYMENT: Final = "kubernetes:apps/v1:Deployment"
+AUTOSCALER: Final = "kubernetes:autoscaling/v2:HorizontalPodAutoscaler"
 PARAMETER: Final = "aws:ssm/parameter:Parameter"
 
 
@@ -45,6 +46,8 @@ OWNERS: Final = (
     Owner(DEPLOYMENT, "spec.replicas", "release", "the release tool and the HPA set the size"),
     Owner(DEPLOYMENT, "spec.template.spec.containers[0].image", "release", "it names the image"),
     Owner(DEPLOYMENT, "spec.template.spec.containers[0].env", "release", "the version goes with the image"),
+    Owner(AUTOSCALER, "spec.minReplicas", "release", "the release tool holds the floor of a colour"),
+    Owner(AUTOSCALER, "status", "aws", "reported by Kubernetes"),
     Owner(DEPLOYMENT, "status", "aws", "reported by Kubernetes"),
     Owner("aws:eks/nodeGroup:NodeGroup", "scalingConfig.desiredSize", "aws", "the autoscaler sets it"),
     Owner("aws:rds/instance:Instance", "latestRestorableTime", "aws", "moves every five minutes"),

@@ -358,7 +358,7 @@ class EksCluster(Component):
                             "action": "keep",
                         },
                         {
-                            "source_labels": ["__meta_kubernetes_pod_label_colour"],
+                            "source_labels": ["__meta_kubernetes_pod_label_superagent_colour"],
                             "target_label": "colour",
                         },
                         {"target_label": "environment", "replacement": self.settings.environment},

@@ -147,5 +147,10 @@ class FleetEks(Component):
             spec=binding["spec"],
             opts=inside(service),
         )
-        HorizontalPodAutoscaler(colour, **objects.autoscaler(work, colour), opts=inside(deployment))
+        HorizontalPodAutoscaler(
+            colour,
+            **objects.autoscaler(work, colour),
+            # The release tool holds the floor up while a release is under way.
+            opts=inside(deployment, ignore_changes=["spec.minReplicas"]),
+        )
         PodDisruptionBudget(colour, **objects.disruption_budget(colour), opts=inside(deployment))

@@ -16,6 +16,7 @@ from infra.stack.backups import Backups
 from infra.stack.component import Component
 from infra.stack.edge import Edge
 from infra.stack.iam import Allow, role
+from infra.stack.observability import Observability
 from infra.stack.registry import Registry
 from infra.stack.releases import Releases
 from infra.stack.settings import Settings
@@ -35,6 +36,7 @@ class Identity(Component):
         registry: Registry,
         releases: Releases,
         backups: Backups,
+        observability: Observability,
     ) -> None:
         super().__init__("identity", settings)
         repository = settings.github_repository
@@ -44,7 +46,8 @@ class Identity(Component):
             # Reads the whole account's configuration for drift, but no data and no secret.
             role(self, "preview", trust, managed=["job-function/ViewOnlyAccess"])
             role(self, "image", trust, self._push(registry))
-            role(self, "release", trust, self._release(account, edge, releases, backups))
+            allowed = self._release(account, edge, releases, backups)
+            role(self, "release", trust, [*allowed, *self._judge(account, registry, observability)])
         self.register_outputs({})
 
     def _issuer(self) -> aws.iam.OpenIdConnectProvider:
@@ -82,6 +85,23 @@ class Identity(Component):
                 ],
                 [registry.repository.arn],
             ),
+        ]
+
+    def _judge(self, account: Account, registry: Registry, observability: Observability) -> list[Allow]:
+        """Find the image, read the metrics, run the migration on an instance of this environment."""
+        mine = {"StringEquals": {"aws:ResourceTag/Environment": self.settings.environment}}
+        return [
+            Allow("FindImage", ["ecr:DescribeImages", "ecr:BatchGetImage"], [registry.repository.arn]),
+            Allow("FindMetrics", ["aps:ListWorkspaces", "ssm:GetCommandInvocation"], ["*"]),
+            Allow(
+                "ReadMetrics", ["aps:DescribeWorkspace", "aps:QueryMetrics"], [observability.workspace.arn]
+            ),
+            Allow(
+                "MigrateWith",
+                ["ssm:SendCommand"],
+                [f"arn:aws:ssm:{self.settings.region}::document/AWS-RunShellScript"],
+            ),
+            Allow("MigrateOn", ["ssm:SendCommand"], [account.arn("ec2", "instance/*")], mine),
         ]
 
     def _release(self, account: Account, edge: Edge, releases: Releases, backups: Backups) -> list[Allow]:

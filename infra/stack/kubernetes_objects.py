@@ -13,6 +13,11 @@ from infra.stack.outputs import Colour
 NAMESPACE: Final = "superagent"
 ACCOUNT: Final = "superagent"
 BACKUP_ACCOUNT: Final = "backup"
+COLOUR: Final = "superagent/colour"
+"""Label by which the release tool finds the pods of a colour (infra/release/fleet_eks.py)."""
+CONTAINER: Final = "superagent"
+FLOOR: Final = "superagent/min-replicas"
+"""Annotation with the size that the live colour never goes below."""
 USER: Final = 10001
 SECRETS: Final = "/run/superagent/secrets"
 SCRATCH: Final = "/tmp"  # noqa: S108 - an emptyDir of the pod
@@ -48,11 +53,11 @@ class Workload:
 
 def labels(colour: Colour | None = None) -> dict[str, str]:
     own = {"app.kubernetes.io/name": NAMESPACE, "app.kubernetes.io/managed-by": "pulumi"}
-    return own | ({"colour": colour} if colour else {})
+    return own | ({COLOUR: colour} if colour else {})
 
 
 def selector(colour: Colour) -> dict[str, str]:
-    return {"app.kubernetes.io/name": NAMESPACE, "colour": colour}
+    return {"app.kubernetes.io/name": NAMESPACE, COLOUR: colour}
 
 
 def name(colour: Colour) -> str:
@@ -106,7 +111,10 @@ def deployment(work: Workload, colour: Colour) -> Manifest:
     """One colour; zero replicas until the release tool wants it."""
     grace = LEAVE_SECONDS + work.drain_seconds + SLACK_SECONDS
     return {
-        "metadata": metadata(name(colour), colour),
+        "metadata": {
+            **metadata(name(colour), colour),
+            "annotations": {FLOOR: str(work.min_replicas)},
+        },
         "spec": {
             "replicas": 0,
             "revisionHistoryLimit": 5,
@@ -176,7 +184,7 @@ def fetch(work: Workload) -> Manifest:
 def container(work: Workload, colour: Colour) -> Manifest:
     probe = {"port": "http", "scheme": "HTTP"}
     return {
-        "name": "service",
+        "name": CONTAINER,
         "image": work.image,
         "ports": [
             {"name": "http", "containerPort": work.service_port},

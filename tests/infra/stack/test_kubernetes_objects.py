@@ -8,6 +8,7 @@ import kubernetes_validate
 import pytest
 
 from infra.policy.model import Resource
+from infra.stack.kubernetes_objects import COLOUR
 from infra.stack.settings import Settings
 from tests.infra.estates import estate
 
@@ -63,12 +64,12 @@ def test_a_pod_has_time_for_its_longest_stream(colour: str) -> None:
 @pytest.mark.parametrize("colour", ["blue", "green"])
 def test_selectors_never_mix_the_colours(colour: str) -> None:
     spec = deployment(colour)["spec"]
-    assert spec["selector"]["matchLabels"]["colour"] == colour
-    assert spec["template"]["metadata"]["labels"]["colour"] == colour
+    assert spec["selector"]["matchLabels"][COLOUR] == colour
+    assert spec["template"]["metadata"]["labels"][COLOUR] == colour
     for kind in ("Service", "PodDisruptionBudget"):
         one = next(one for one in objects() if one.inputs["kind"] == kind and one.name == colour)
         selector = one.inputs["spec"]["selector"]
-        assert selector.get("matchLabels", selector)["colour"] == colour
+        assert selector.get("matchLabels", selector)[COLOUR] == colour
 
 
 @pytest.mark.parametrize("colour", ["blue", "green"])
