@@ -51,7 +51,7 @@ PROVIDERS: Final = {
         "simulator": ["simulator/echo"],
     },
 }
-MODELS: Final = ("best", "cheap", "best", "simulator/echo", "gemini/lorem")
+MODELS: Final = ("best", "cheap", "best", "simulator/echo", "claude/lorem")
 CLIENTS: Final = 6
 REQUESTS: Final = 4000
 """Of one client at most."""
@@ -89,11 +89,9 @@ def during_release(
     until(lambda: read(console, "traffic")["weights"].get("green") == 50, "half of the traffic is on green")
     time.sleep(12)  # two scrapes of the new weights
     picture(page, console, out / "release-dark.png", "dashboard=superagent-release&range=5m&theme=dark")
-    picture(
-        page, console, out / "overview-light.png", "dashboard=superagent-production&range=15m&theme=light"
-    )
+    picture(page, console, out / "overview-light.png", "dashboard=superagent-production&range=5m&theme=light")
     picture(page, console, out / "phone.png", "dashboard=superagent-production&theme=dark", (390, 844))
-    picture(page, console, out / "llm-dark.png", "dashboard=superagent-llm&range=15m&theme=dark")
+    picture(page, console, out / "llm-dark.png", "dashboard=superagent-llm&range=5m&theme=dark")
     output, complaint = running.communicate(timeout=400)
     if running.returncode:
         sys.exit(f"the release failed: {output}{complaint}")
@@ -108,7 +106,7 @@ def during_incident(page: Page, place: Layout, console: str, out: Path) -> None:
         return {"SuperAgentDatabaseConnectionFailures", "SuperAgentRedisDown"} <= firing
 
     until(fires, "both alerts fire", 300)
-    picture(page, console, out / "incident-dark.png", "dashboard=superagent-production&range=15m&theme=dark")
+    picture(page, console, out / "incident-dark.png", "dashboard=superagent-production&range=5m&theme=dark")
     page.run("document.querySelector('#verdict .alerts button').click()")
     page.until("document.querySelector('#drawer').open && document.querySelector('#drawer h3')")
     time.sleep(0.5)  # the drawer slides in
