@@ -62,7 +62,6 @@ def exchange(raw: bytes, cuts: list[int], *, eof: bool, streaming: bool) -> Resp
         if eof and not connection.dead:
             connection.connection_lost(None)
         try:
-            # All bytes are in: an answer that is not there now comes only by the timeout of the wait.
             return await task
         except UpstreamError as error:
             assert connection.dead
@@ -72,7 +71,7 @@ def exchange(raw: bytes, cuts: list[int], *, eof: bool, streaming: bool) -> Resp
 
 
 async def collect(connection: Connection, streaming: bool) -> Response:
-    due = asyncio.get_running_loop().time() + 0.02
+    due = asyncio.get_running_loop().time() + 30.0
     if not streaming:
         return await connection.response(due)
     await connection.head(due)
