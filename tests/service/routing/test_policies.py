@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -231,3 +233,18 @@ def test_prices_of_the_file_win_over_the_catalog() -> None:
     )
     router = Router(ProvidersConfig(providers=(config,)))
     assert router.models()[0].info is not None and router.models()[0].info.price == Price(1, 2)
+
+
+def test_the_example_of_the_documentation_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "providers.md").read_text()
+    raw = page.partition("```json\n")[2].partition("```")[0]
+    (tmp_path / "key").write_text("k")
+    monkeypatch.setenv("GEMINI_API_KEY", "k")
+    config = re.sub(r"/run/secrets/\w+", str(tmp_path / "key"), raw)
+    router = Router(parse_config(config.encode()))
+    assert [target.name for target in router._models.resolve("best")] == [
+        "claude/claude-opus-4-8",
+        "google/gemini-2.5-flash",
+        "deepseek/deepseek-v4-flash",
+    ]
+    assert all(entry.info is not None and entry.info.price for entry in router.models())
