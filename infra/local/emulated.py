@@ -132,8 +132,34 @@ def route(aws: Aws, want: Registration) -> Made:
     table, block = inputs["routeTableId"], inputs["destinationCidrBlock"]
     routes = ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"][0]["Routes"]
     if all(one.get("DestinationCidrBlock") != block for one in routes):
-        ec2.create_route(RouteTableId=table, DestinationCidrBlock=block, GatewayId=inputs["gatewayId"])
+        way = (
+            {"GatewayId": inputs["gatewayId"]}
+            if "gatewayId" in inputs
+            else {"NatGatewayId": inputs["natGatewayId"]}
+        )
+        ec2.create_route(RouteTableId=table, DestinationCidrBlock=block, **way)
     return f"{table}_{block}", {}
+
+
+def address(aws: Aws, want: Registration) -> Made:
+    ec2 = aws["ec2"]
+    found = ec2.describe_addresses(Filters=by_tags(want))["Addresses"]
+    if not found:
+        found = [ec2.allocate_address(Domain="vpc", TagSpecifications=tag_specification("elastic-ip", want))]
+    return found[0]["AllocationId"], {}
+
+
+def nat_gateway(aws: Aws, want: Registration) -> Made:
+    ec2, inputs = aws["ec2"], want.inputs
+    found = ec2.describe_nat_gateways(Filters=by_tags(want))["NatGateways"]
+    if found:
+        return found[0]["NatGatewayId"], {}
+    made = ec2.create_nat_gateway(
+        SubnetId=inputs["subnetId"],
+        AllocationId=inputs["allocationId"],
+        TagSpecifications=tag_specification("natgateway", want),
+    )
+    return made["NatGateway"]["NatGatewayId"], {}
 
 
 def route_table_association(aws: Aws, want: Registration) -> Made:
@@ -277,6 +303,7 @@ def listener(aws: Aws, want: Registration) -> Made:
         LoadBalancerArn=inputs["loadBalancerArn"],
         Protocol=inputs["protocol"],
         Port=port,
+        **_tls(inputs),
         DefaultActions=[_action(action) for action in inputs["defaultActions"]],
         Tags=pairs(inputs["tags"]),
     )
@@ -284,8 +311,27 @@ def listener(aws: Aws, want: Registration) -> Made:
     return arn, {"arn": arn}
 
 
+def _tls(inputs: dict[str, Any]) -> dict[str, Any]:
+    if inputs["protocol"] != "HTTPS":
+        return {}
+    return {
+        "SslPolicy": inputs["sslPolicy"],
+        "Certificates": [{"CertificateArn": inputs["certificateArn"]}],
+    }
+
+
 def _action(action: dict[str, Any]) -> dict[str, Any]:
     """A listener action in ELBv2's words."""
+    if action["type"] == "redirect":
+        redirect = action["redirect"]
+        return {
+            "Type": "redirect",
+            "RedirectConfig": {
+                "Protocol": redirect["protocol"],
+                "Port": redirect["port"],
+                "StatusCode": redirect["statusCode"],
+            },
+        }
     forward = action["forward"]
     return {
         "Type": "forward",
@@ -472,6 +518,8 @@ MAKERS: Final[dict[str, Maker]] = {
     "aws:ec2/internetGateway:InternetGateway": internet_gateway,
     "aws:ec2/routeTable:RouteTable": route_table,
     "aws:ec2/route:Route": route,
+    "aws:ec2/eip:Eip": address,
+    "aws:ec2/natGateway:NatGateway": nat_gateway,
     "aws:ec2/routeTableAssociation:RouteTableAssociation": route_table_association,
     "aws:ec2/securityGroup:SecurityGroup": security_group,
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": security_group_rule("ingress"),
