@@ -13,7 +13,7 @@ from service.api.decode import decode, invalid
 from service.api.errors import ApiError
 from service.api.exchange import JSON, Exchange
 from service.api.gate import Gate
-from service.api.pipeline import limit_headers, refused
+from service.api.refusals import limit_headers, refused
 from service.auth.permissions import Principal
 from service.limits.admission import Admission
 from service.limits.limiter import Plans

@@ -6,16 +6,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any, Final, Protocol
+from collections.abc import AsyncGenerator
+from typing import Final, Protocol
 
-from service.api.errors import ApiError
 from service.api.exchange import Exchange, Headers
+from service.api.refusals import limit_headers, refused
 from service.auth.permissions import Principal
 from service.cache import exact
 from service.cache.exact import Collector, Entry, Policy
 from service.limits.admission import Admission, Redis
-from service.limits.limiter import Decision, Plan, Plans
+from service.limits.limiter import Plan, Plans
 from service.providers.base import CanonicalRequest, CanonicalResponse, StreamEnd, StreamEvent, Usage
 from service.providers.catalog import find
 from service.providers.errors import ProviderError
@@ -298,29 +298,3 @@ def route_headers(call: Call) -> Headers:
         (b"x-superagent-attempts", b"%d" % len(ctx.attempts)),
         _HITS[call.cache],
     ]
-
-
-def limit_headers(decision: Decision) -> Headers:
-    return [
-        (b"x-ratelimit-limit", b"%d" % decision.limit),
-        (b"x-ratelimit-remaining", b"%d" % decision.remaining),
-        (b"x-ratelimit-reset", b"%d" % -int(-decision.reset_seconds // 1)),
-    ]
-
-
-_REFUSALS: Final[dict[str, str]] = {
-    "global": "This service is at its limit of requests; try again later.",
-    "client": "Too many requests for this key; try again later.",
-    "endpoint": "Too many requests of this kind for this key; try again later.",
-    "tokens": "Too many tokens per minute for this key; try again later or send less.",
-}
-
-
-def refused(decision: Decision) -> ApiError:
-    if decision.scope == "budget":
-        return ApiError(402, "This key's budget for the month is spent; raise it or wait for the next month.")
-    return ApiError(429, _REFUSALS[decision.scope], retry_after=round(decision.retry_seconds or 0, 3))
-
-
-Events = AsyncIterator[StreamEvent]
-Answer = Any
