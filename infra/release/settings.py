@@ -77,7 +77,7 @@ PROFILES: Final[dict[str, Profile]] = {
     "local": Profile(
         steps=(10, 50, 100),
         bake=2.0,
-        settle_timeout=30.0,
+        settle_timeout=60.0,
         migrate_timeout=60.0,
         stop_timeout=60.0,
         old_life="idle",

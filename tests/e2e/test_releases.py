@@ -36,7 +36,7 @@ class System:
         return Load(f"http://127.0.0.1:{self.superagent.ports()['api']}", self.key, **settings)
 
     def release(
-        self, *words: str, seconds: float = 200, **environment: str
+        self, *words: str, seconds: float = 280, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         return self.superagent.run("release", *words, seconds=seconds, **environment)
 
