@@ -61,7 +61,8 @@ def provision(stack: str, endpoint: str, config: Mapping[str, str]) -> StackOutp
 
 def in_process(stack: str, endpoint: str, config: Mapping[str, str]) -> StackOutputs:
     """The same in this process; once only."""
-    from infra.local.emulated import MAKERS, Aws  # here, so that importing this module stays cheap
+    from infra.local.emulated import MAKERS
+    from infra.local.emulated_clients import Aws  # here, so that importing this module stays cheap
     from infra.stack import offline
 
     full = _full(config)

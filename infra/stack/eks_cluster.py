@@ -8,23 +8,20 @@ from typing import Any, Final
 import pulumi
 import pulumi_aws as aws
 import pulumi_kubernetes as kubernetes
-import yaml
 
 from infra.stack import firewall
 from infra.stack.component import Component
+from infra.stack.eks_controllers import POD_IDENTITY, Controllers
 from infra.stack.fleet_ec2 import DISK_GIB, TAGGED, Estate, architecture
-from infra.stack.iam import Allow, role, trust_service
+from infra.stack.iam import role, trust_service
 from infra.stack.secrets import key
 from infra.stack.settings import Settings
 from infra.stack.tags import propagated
 
-POD_IDENTITY: Final = trust_service("pods.eks.amazonaws.com", actions=("sts:AssumeRole", "sts:TagSession"))
 ADMIN_POLICY: Final = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
 LOGS: Final = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 # Add-ons in the order of their need; EKS picks the version that fits the cluster's.
 ADDONS: Final = ("kube-proxy", "eks-pod-identity-agent", "vpc-cni", "coredns", "metrics-server")
-CONTROLLER_CHART: Final = "1.14.1"
-AUTOSCALER_CHART: Final = "9.52.1"
 
 
 class EksCluster(Component):
@@ -43,9 +40,10 @@ class EksCluster(Component):
         for arn in settings.eks_admin_role_arns:
             self._administrator(arn)
         self.inside = self._access(nodes)
-        self._load_balancer_controller()
-        self._cluster_autoscaler()
-        self._scraper()
+        controllers = Controllers(self)
+        controllers.load_balancer()
+        controllers.cluster_autoscaler()
+        controllers.scraper()
         self.register_outputs({"name": self.cluster.name})
 
     def _control_plane(self) -> aws.eks.Cluster:
@@ -222,162 +220,4 @@ class EksCluster(Component):
             kubeconfig=kubeconfig,
             enable_server_side_apply=True,
             opts=self.child(depends_on=[nodes]),
-        )
-
-    def _controller(self, name: str, namespace: str, allow: list[Allow]) -> None:
-        """The role of a controller in the cluster, bound to its service account."""
-        worker = role(self, name, POD_IDENTITY, allow)
-        aws.eks.PodIdentityAssociation(
-            name,
-            cluster_name=self.cluster.name,
-            namespace=namespace,
-            service_account=name,
-            role_arn=worker.arn,
-            opts=self.child(),
-        )
-
-    def _load_balancer_controller(self) -> None:
-        """It registers pod IPs and no more: the rest is Pulumi's and the release tool's."""
-        groups = [group.arn for group in self.estate.edge.target_groups.values()]
-        name = "load-balancer-controller"
-        self._controller(
-            name,
-            "kube-system",
-            [
-                Allow(
-                    "Look",
-                    [
-                        "elasticloadbalancing:DescribeTargetGroups",
-                        "elasticloadbalancing:DescribeTargetHealth",
-                        "elasticloadbalancing:DescribeTargetGroupAttributes",
-                        "ec2:DescribeVpcs",
-                        "ec2:DescribeSubnets",
-                        "ec2:DescribeSecurityGroups",
-                        "ec2:DescribeInstances",
-                        "ec2:DescribeNetworkInterfaces",
-                        "ec2:DescribeAvailabilityZones",
-                    ],
-                    ["*"],
-                ),
-                Allow(
-                    "Register",
-                    ["elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"],
-                    groups,
-                ),
-            ],
-        )
-        self._chart(
-            name,
-            "aws-load-balancer-controller",
-            CONTROLLER_CHART,
-            "https://aws.github.io/eks-charts",
-            {
-                "clusterName": self.cluster.name,
-                "region": self.settings.region,
-                "vpcId": self.estate.network.vpc_id,
-                "replicaCount": 2,
-                "serviceAccount": {"create": True, "name": name},
-                # Nobody else may make load balancers in this cluster.
-                "createIngressClassResource": False,
-                "enableServiceMutatorWebhook": False,
-                "enableShield": False,
-                "enableWaf": False,
-                "enableWafv2": False,
-            },
-        )
-
-    def _cluster_autoscaler(self) -> None:
-        name = "cluster-autoscaler"
-        mine = {"StringEquals": {"aws:ResourceTag/eks:cluster-name": self.cluster_name}}
-        self._controller(
-            name,
-            "kube-system",
-            [
-                Allow(
-                    "Look",
-                    [
-                        "autoscaling:DescribeAutoScalingGroups",
-                        "autoscaling:DescribeAutoScalingInstances",
-                        "autoscaling:DescribeScalingActivities",
-                        "autoscaling:DescribeTags",
-                        "ec2:DescribeImages",
-                        "ec2:DescribeInstanceTypes",
-                        "ec2:DescribeLaunchTemplateVersions",
-                        "ec2:GetInstanceTypesFromInstanceRequirements",
-                        "eks:DescribeNodegroup",
-                    ],
-                    ["*"],
-                ),
-                Allow(
-                    "Scale",
-                    ["autoscaling:SetDesiredCapacity", "autoscaling:TerminateInstanceInAutoScalingGroup"],
-                    [self.estate.account.arn("autoscaling", "autoScalingGroup:*:autoScalingGroupName/eks-*")],
-                    mine,
-                ),
-            ],
-        )
-        self._chart(
-            name,
-            "cluster-autoscaler",
-            AUTOSCALER_CHART,
-            "https://kubernetes.github.io/autoscaler",
-            {
-                "autoDiscovery": {"clusterName": self.cluster.name},
-                "awsRegion": self.settings.region,
-                "rbac": {"serviceAccount": {"create": True, "name": name}},
-            },
-        )
-
-    def _chart(self, name: str, chart: str, version: str, repository: str, values: dict[str, Any]) -> None:
-        kubernetes.helm.v3.Release(
-            name,
-            name=name,
-            chart=chart,
-            version=version,
-            namespace="kube-system",
-            repository_opts={"repo": repository},
-            values=values,
-            atomic=True,
-            timeout=300,
-            opts=self.child(provider=self.inside),
-        )
-
-    def _scraper(self) -> None:
-        """A collector that AWS runs: it finds our pods and writes to the metric store."""
-        observability = self.estate.observability
-        configuration = {
-            "global": {"scrape_interval": "15s"},
-            "scrape_configs": [
-                {
-                    "job_name": "superagent",
-                    "kubernetes_sd_configs": [{"role": "pod", "namespaces": {"names": ["superagent"]}}],
-                    "relabel_configs": [
-                        {
-                            "source_labels": ["__meta_kubernetes_pod_container_port_name"],
-                            "regex": "metrics",
-                            "action": "keep",
-                        },
-                        {
-                            "source_labels": ["__meta_kubernetes_pod_label_superagent_colour"],
-                            "target_label": "colour",
-                        },
-                        {"target_label": "environment", "replacement": self.settings.environment},
-                    ],
-                }
-            ],
-        }
-        text = yaml.safe_dump(configuration, sort_keys=False)
-        aws.amp.Scraper(
-            "pods",
-            alias=self.settings.names.of("pods"),
-            scrape_configuration=text,
-            source={
-                "eks": {
-                    "cluster_arn": self.cluster.arn,
-                    "subnet_ids": self.estate.network.subnet_ids["private"],
-                    "security_group_ids": [self.estate.edge.service_group.id],
-                }
-            },
-            destination={"amp": {"workspace_arn": observability.workspace.arn}},
-            opts=self.child(),
         )

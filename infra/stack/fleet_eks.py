@@ -15,9 +15,11 @@ from pulumi_kubernetes.networking.v1 import NetworkPolicy
 from pulumi_kubernetes.policy.v1 import PodDisruptionBudget
 
 from infra.stack import kubernetes_objects as objects
+from infra.stack import kubernetes_pods as pods
 from infra.stack.backups import Backups
 from infra.stack.component import Component
-from infra.stack.eks_cluster import POD_IDENTITY, EksCluster
+from infra.stack.eks_cluster import EksCluster
+from infra.stack.eks_controllers import POD_IDENTITY
 from infra.stack.fetch import Sources, script
 from infra.stack.fleet_ec2 import Estate, may
 from infra.stack.iam import Allow, role
@@ -55,7 +57,7 @@ class FleetEks(Component):
         )
         CronJob(
             "backup",
-            **objects.backup_job(self.work, image, suspended=settings.tools_image is None),
+            **pods.backup_job(self.work, image, suspended=settings.tools_image is None),
             opts=self._inside(self.namespace),
         )
         self.register_outputs({"cluster": self.cluster.cluster.name})
@@ -134,7 +136,7 @@ class FleetEks(Component):
         work, inside = self.work, self._inside
         deployment = Deployment(
             colour,
-            **objects.deployment(work, colour),
+            **pods.deployment(work, colour),
             opts=inside(self.namespace, ignore_changes=RELEASED),
         )
         service = Service(colour, **objects.service(work, colour), opts=inside(self.namespace))

@@ -13,7 +13,8 @@ from typing import Any
 
 import boto3
 
-from infra.local.emulated import EMULATED_CREDENTIALS, MAKERS, Aws
+from infra.local.emulated import MAKERS
+from infra.local.emulated_clients import EMULATED_CREDENTIALS, Aws
 from infra.preview import answers
 from infra.preview.estate import configuration
 from infra.stack import offline

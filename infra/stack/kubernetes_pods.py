@@ -1,0 +1,199 @@
+"""The pods: the service of a colour and the nightly backup; without rights, with time to drain."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from infra.stack.kubernetes_objects import (
+    ACCOUNT,
+    AWS_CLI,
+    BACKUP_ACCOUNT,
+    BACKUP_SCHEDULE,
+    CONTAINER,
+    FLOOR,
+    LEAVE_SECONDS,
+    SCRATCH,
+    SECRETS,
+    SLACK_SECONDS,
+    TOOLS_USER,
+    USER,
+    Manifest,
+    Workload,
+    labels,
+    metadata,
+    name,
+    selector,
+)
+from infra.stack.outputs import Colour
+
+SECURE: Final[Manifest] = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+
+
+def pod_security(user: int) -> Manifest:
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": user,
+        "runAsGroup": user,
+        "fsGroup": user,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def deployment(work: Workload, colour: Colour) -> Manifest:
+    """One colour; zero replicas until the release tool wants it."""
+    grace = LEAVE_SECONDS + work.drain_seconds + SLACK_SECONDS
+    return {
+        "metadata": {
+            **metadata(name(colour), colour),
+            "annotations": {FLOOR: str(work.min_replicas)},
+        },
+        "spec": {
+            "replicas": 0,
+            "revisionHistoryLimit": 5,
+            "selector": {"matchLabels": selector(colour)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}},
+            "template": {
+                "metadata": {"labels": labels(colour)},
+                "spec": {
+                    "serviceAccountName": ACCOUNT,
+                    "automountServiceAccountToken": False,
+                    "enableServiceLinks": False,
+                    "terminationGracePeriodSeconds": grace,
+                    "securityContext": pod_security(USER),
+                    "topologySpreadConstraints": [
+                        {
+                            "maxSkew": 1,
+                            "topologyKey": "topology.kubernetes.io/zone",
+                            "whenUnsatisfiable": "DoNotSchedule",
+                            "labelSelector": {"matchLabels": selector(colour)},
+                        }
+                    ],
+                    "affinity": {
+                        "podAntiAffinity": {
+                            "preferredDuringSchedulingIgnoredDuringExecution": [
+                                {
+                                    "weight": 100,
+                                    "podAffinityTerm": {
+                                        "topologyKey": "kubernetes.io/hostname",
+                                        "labelSelector": {"matchLabels": selector(colour)},
+                                    },
+                                }
+                            ]
+                        }
+                    },
+                    "initContainers": [fetch(work)],
+                    "containers": [container(work, colour)],
+                    "volumes": [
+                        {"name": "secrets", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+                        {"name": "journal", "emptyDir": {"sizeLimit": "2Gi"}},
+                        {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+                    ],
+                },
+            },
+        },
+    }
+
+
+def fetch(work: Workload) -> Manifest:
+    """Secrets come from AWS into memory, by Pod Identity; Kubernetes stores none."""
+    return {
+        "name": "secrets",
+        "image": AWS_CLI,
+        "command": ["/bin/bash", "-c", work.fetch_script],
+        "env": [{"name": "AWS_DEFAULT_REGION", "value": work.region}, {"name": "HOME", "value": SCRATCH}],
+        "securityContext": SECURE,
+        "resources": {
+            "requests": {"cpu": "50m", "memory": "128Mi"},
+            "limits": {"memory": "256Mi"},
+        },
+        "volumeMounts": [
+            {"name": "secrets", "mountPath": SECRETS},
+            {"name": "tmp", "mountPath": SCRATCH},
+        ],
+    }
+
+
+def container(work: Workload, colour: Colour) -> Manifest:
+    probe = {"port": "http", "scheme": "HTTP"}
+    return {
+        "name": CONTAINER,
+        "image": work.image,
+        "ports": [
+            {"name": "http", "containerPort": work.service_port},
+            {"name": "metrics", "containerPort": work.metrics_port},
+        ],
+        "envFrom": [{"configMapRef": {"name": "settings"}}],
+        "env": [{"name": "SUPERAGENT_COLOUR", "value": colour}],
+        "securityContext": SECURE,
+        "resources": {"requests": {"cpu": "1", "memory": "512Mi"}, "limits": {"memory": "1Gi"}},
+        "startupProbe": {
+            "httpGet": {"path": "/health/live", **probe},
+            "periodSeconds": 1,
+            "failureThreshold": 60,
+        },
+        "readinessProbe": {
+            "httpGet": {"path": "/health/ready", **probe},
+            "periodSeconds": 5,
+            "timeoutSeconds": 2,
+        },
+        "livenessProbe": {
+            "httpGet": {"path": "/health/live", **probe},
+            "periodSeconds": 10,
+            "timeoutSeconds": 5,
+        },
+        "lifecycle": {"preStop": {"sleep": {"seconds": LEAVE_SECONDS}}},
+        "volumeMounts": [
+            {"name": "secrets", "mountPath": SECRETS, "readOnly": True},
+            {"name": "journal", "mountPath": "/var/lib/superagent"},
+            {"name": "tmp", "mountPath": SCRATCH},
+        ],
+    }
+
+
+def backup_job(work: Workload, image: Any, suspended: bool) -> Manifest:
+    """Logical dump every night by `superagent backup run`, with a clean process each time."""
+    return {
+        "metadata": metadata("backup"),
+        "spec": {
+            "schedule": BACKUP_SCHEDULE,
+            "timeZone": "Etc/UTC",
+            "suspend": suspended,
+            "concurrencyPolicy": "Forbid",
+            "startingDeadlineSeconds": 3600,
+            "successfulJobsHistoryLimit": 3,
+            "failedJobsHistoryLimit": 7,
+            "jobTemplate": {
+                "spec": {
+                    "backoffLimit": 2,
+                    "activeDeadlineSeconds": 4 * 3600,
+                    "template": {
+                        "metadata": {"labels": {**labels(), "component": "backup"}},
+                        "spec": {
+                            "serviceAccountName": BACKUP_ACCOUNT,
+                            "automountServiceAccountToken": False,
+                            "restartPolicy": "Never",
+                            "securityContext": pod_security(TOOLS_USER),
+                            "containers": [
+                                {
+                                    "name": "backup",
+                                    "image": image,
+                                    "args": ["backup", "run", "--stack", work.environment],
+                                    "securityContext": SECURE,
+                                    "resources": {
+                                        "requests": {"cpu": "500m", "memory": "512Mi"},
+                                        "limits": {"memory": "1Gi"},
+                                    },
+                                    "volumeMounts": [{"name": "tmp", "mountPath": SCRATCH}],
+                                }
+                            ],
+                            "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}],
+                        },
+                    },
+                }
+            },
+        },
+    }
