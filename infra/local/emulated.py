@@ -225,9 +225,7 @@ MAKERS: Final[dict[str, Maker]] = {
     "aws:lb/listener:Listener": listener,
     "aws:s3/bucket:Bucket": buckets.bucket,
     "aws:s3/bucketVersioning:BucketVersioning": buckets.setting(buckets.versioning),
-    "aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration": buckets.setting(
-        buckets.object_lock
-    ),
+    "aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration": buckets.setting(buckets.locked),
     buckets.ENCRYPTION: buckets.setting(buckets.encryption),
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": buckets.setting(buckets.public_access),
     "aws:s3/bucketOwnershipControls:BucketOwnershipControls": buckets.setting(buckets.ownership),
