@@ -81,6 +81,8 @@ def create(draft: Draft, admin: Address, system: str, database: str, lease: Leas
         row = connection.execute("select current_setting('server_version_num')::int / 10000").fetchone()
         assert row is not None
         major = int(row[0])
+        first = connection.execute("select pg_walfile_name(pg_current_wal_lsn())").fetchone()
+        assert first is not None
         switch_and_wait(connection)  # pg_basebackup waits for its WAL for ever; so first see that it can
     program = tools.find("pg_basebackup", major)
     command = [
@@ -95,8 +97,7 @@ def create(draft: Draft, admin: Address, system: str, database: str, lease: Leas
         segments = draft.vault.save("base.tar.zst", packed, progress)
     with admin.connect() as connection:
         at = switch_and_wait(connection)
-        stop = connection.execute("select pg_walfile_name(pg_current_wal_lsn())").fetchone()
-    source = {"postgres_major": major, "system": system, "database": database, "stop_wal": stop and stop[0]}
+    source = {"postgres_major": major, "system": system, "database": database, "start_wal": first[0]}
     return draft.publish([Archive("base.tar.zst", "base", segments)], at, source, {}, lease)
 
 

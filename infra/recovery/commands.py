@@ -21,8 +21,12 @@ from infra.recovery import (
     catalog,
     config_backup,
     context,
+    cutover,
+    elasticache,
     ledger,
     prune,
+    rds,
+    rds_attributes,
     redis_backup,
     retention,
     server,
@@ -111,7 +115,11 @@ def _base(place: Context, draft: postgres_backup.Draft, lease: Lease) -> Manifes
 
 
 def _configuration(place: Context) -> dict[str, Any]:
-    return config_backup.collect(place.env.outputs, place.client("ssm"), place.lease_table())
+    instance = None
+    if not place.local and (name := cutover.pointer(place)):
+        # When the instance is gone, nobody else remembers what it was.
+        instance = rds_attributes.of(rds.describe(place.client("rds"), name))
+    return config_backup.collect(place.env.outputs, place.client("ssm"), place.lease_table(), instance)
 
 
 def _tell_plan(place: Context, kinds: tuple[Kind, ...], as_json: bool) -> None:
@@ -242,3 +250,39 @@ def prune_(stack: str, keep: tuple[str, ...], dry_run: bool, as_json: bool) -> N
         console.out.print(f"unfinished {key}  {verb}")
     if not (outcome.decisions or outcome.orphans or outcome.uploads):
         console.out.print("Nothing to prune.")
+
+
+@backup.command("snapshot")
+@stack_option
+@click.option("--instance", help="RDS instance; without it the one that the database pointer names.")
+@click.option("--cache", help="ElastiCache replication group; without it the cache is left out.")
+@json_option
+def snapshot_(stack: str, instance: str | None, cache: str | None, as_json: bool) -> None:
+    """Take the cloud's own snapshots (RDS, ElastiCache) and wait until they can be restored from.
+
+    Also tells how far back point-in-time recovery reaches. `superagent restore --from rds:NAME` uses one.
+    """
+    place = context.load(stack)
+    if place.local:
+        raise UserError("The local system has no RDS.", "Use `superagent backup create`.")
+    name = instance or cutover.pointer(place)
+    if not name:
+        raise UserError("Which RDS instance is meant is not known.", "Name it with `--instance`.")
+    stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    with console.step(f"Snapshot of {name}"):
+        made = rds.snapshot(place.client("rds"), name, f"{name[:200]}-{stamp}")
+    first, last = rds.window(place.client("rds"), name)
+    answer = {
+        "database_snapshot": made["DBSnapshotIdentifier"],
+        "point_in_time": {"from": first, "to": last},
+        "cache_snapshot": None,
+    }
+    if cache:
+        with console.step(f"Snapshot of {cache}"):
+            copy = elasticache.snapshot(place.client("elasticache"), cache, f"{cache[:30]}-{stamp}")
+        answer["cache_snapshot"] = copy["SnapshotName"]
+    if as_json:
+        console.print_json(answer)
+    else:
+        for title, value in answer.items():
+            console.out.print(f"{title.replace('_', ' ')}: {value}")

@@ -29,14 +29,17 @@ class Change:
     then: str
 
 
-def collect(outputs: StackOutputs, ssm: Any, table: Any) -> dict[str, Any]:
-    """Everything worth keeping, as one JSON document."""
+def collect(
+    outputs: StackOutputs, ssm: Any, table: Any, instance: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Everything worth keeping, as one JSON document; `instance` describes the RDS instance in use."""
     names = sorted({*outputs.image_parameters.values(), outputs.database_pointer})
     stack_file = CHECKOUT / f"Pulumi.{outputs.environment}.yaml"
     return {
         "outputs": asdict(outputs),
         "parameters": {name: value for name in names if (value := _parameter(ssm, name)) is not None},
         "release_table": list(_items(table)),
+        "database_instance": instance,
         "stack_file": stack_file.read_text() if stack_file.exists() else None,
     }
 

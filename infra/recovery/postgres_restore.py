@@ -33,7 +33,7 @@ def perform(place: Context, request: Request) -> dict[str, Any]:
     if not server.reachable(admin):
         if not place.local:
             raise OperationFailed(
-                "The database server does not answer. `superagent restore-instance` brings one back."
+                "The database server does not answer. Bring one back with --from rds:NAME or --to-time."
             )
         if request.moment is None:
             catalog.resolve(place.store, "postgres", request.source)  # refuse before anything is replaced

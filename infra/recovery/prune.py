@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.errors import OperationFailed
 from infra.recovery import catalog, ledger, retention
+from infra.recovery.base_backup import is_segment, wal_prefix
 from infra.recovery.manifest import KINDS, Kind, folder, manifest_key
 from infra.recovery.retention import Decision
 from infra.recovery.store import Store, code_of
@@ -25,6 +26,8 @@ class Outcome:
     decisions: list[Decision] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
     """Folders of backups that never got a manifest."""
+    wal: list[str] = field(default_factory=list)
+    """WAL segments that no kept base backup needs."""
     uploads: list[str] = field(default_factory=list)
     """Keys of multipart uploads that nobody finished."""
 
@@ -46,11 +49,15 @@ def run(
             outcome.decisions.append(_obey_locks(store, decision, now))
         listed = {entry.id for entry in found}
         outcome.orphans += _orphans(store, kind, listed, now)
+    if "base" in kinds:
+        outcome.wal = _unneeded_wal(store, [d for d in outcome.decisions if d.entry.kind == "base"])
     outcome.uploads = _abandoned(store, now, dry_run)
     if not dry_run:
         for decision in outcome.decisions:
             if decision.remove:
                 _remove_backup(store, decision.entry.kind, decision.entry.id)
+        for key in outcome.wal:
+            store.client.delete_object(Bucket=store.bucket, Key=key)
         for prefix in outcome.orphans:
             _remove(store, [item for item in _versions(store, prefix) if not _lock(store, item, now)[0]])
     return outcome
@@ -87,6 +94,28 @@ def _orphans(store: Store, kind: Kind, listed: set[str], now: datetime) -> list[
         if backup_id not in listed:
             youngest[backup_id] = max(item.modified, youngest.get(backup_id, item.modified))
     return [folder(kind, name) for name, last in sorted(youngest.items()) if now - last > ORPHAN_AGE]
+
+
+def _unneeded_wal(store: Store, bases: list[Decision]) -> list[str]:
+    """Segments older than the first one that the oldest kept base needs, of each cluster.
+
+    A cluster without any kept base loses nothing: its WAL may be all that is left of it. Locked versions
+    stay under the delete marker until their lock ends; the bucket's lifecycle removes them then.
+    """
+    first: dict[str, str] = {}
+    for decision in bases:
+        if not decision.remove:
+            source = catalog.read(store, "base", decision.entry.id).source
+            system, start = str(source["system"]), str(source["start_wal"])
+            first[system] = min(start, first.get(system, start), key=lambda name: name[8:])
+    return [
+        item.key
+        for system, start in sorted(first.items())
+        for item in store.list(wal_prefix(system))
+        if is_segment(name := item.key.removeprefix(wal_prefix(system)).removesuffix(".gz"))
+        # The first eight digits are the timeline; a segment's age is what follows.
+        and name[8:] < start[8:]
+    ]
 
 
 def _abandoned(store: Store, now: datetime, dry_run: bool) -> list[str]:

@@ -17,6 +17,7 @@ from infra.recovery import (
     cutover,
     point_in_time,
     postgres_restore,
+    rds_restore,
     redis_backup,
 )
 from infra.recovery.commands import json_option, stack_option
@@ -45,6 +46,7 @@ from infra.recovery.postgres_restore import Request
 @click.option("--bucket", help="Read from this bucket, for example the replica.")
 @click.option("--region", help="Region of --bucket.")
 @click.option("--reinitialise", is_flag=True, help="Local: keep a broken data folder aside and begin afresh.")
+@click.option("--instance", help="RDS: the instance to restore, when the database pointer does not name it.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen and how long it took last time.")
 @json_option
 def restore(
@@ -58,6 +60,7 @@ def restore(
     bucket: str | None,
     region: str | None,
     reinitialise: bool,
+    instance: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -68,6 +71,7 @@ def restore(
     superagent restore --from latest --cutover             the database is gone: bring it back
     superagent restore --to-time 2026-11-23T01:59:59Z --cutover
     superagent restore --switch-to superagent              back to the database of before
+    superagent restore --stack prod --from rds:SNAPSHOT    a new RDS instance from its own snapshot
     superagent restore --bucket REPLICA --region REGION    from the other region
 
     A restore that was interrupted goes on when the same command is given again. Nothing is written over: a
@@ -78,11 +82,7 @@ def restore(
     if region and not bucket:
         raise UserError("--region is given without --bucket.", "Name the replica bucket too.")
     place = context.load(stack, bucket, region)
-    if moment and not place.local:
-        raise UserError(
-            f"--to-time for {stack} means a new RDS instance.",
-            "Use `superagent restore-instance --to-time …`.",
-        )
+    at = point_in_time.parse_time(moment) if moment else None
     if switch_to:
         _show({"cutover": asdict(cutover.switch(place, switch_to))}, as_json)
         return
@@ -92,9 +92,13 @@ def restore(
     if only == "config":
         _show(_config(place, source, switch, dry_run), as_json)
         return
-    request = Request(
-        source, point_in_time.parse_time(moment) if moment else None, into, switch, reinitialise
-    )
+    native = source.startswith(rds_restore.SNAPSHOT)
+    if native and place.local:
+        raise UserError(f"{source} names an RDS snapshot; the local system has none.", "Give a backup id.")
+    if not place.local and (native or at):
+        _show(rds_restore.perform(place, instance, source, at, into, switch, dry_run), as_json)
+        return
+    request = Request(source, at, into, switch, reinitialise)
     if dry_run:
         _show({"dry_run": True, **postgres_restore.plan(place, request)}, as_json)
         return

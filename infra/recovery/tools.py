@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -49,6 +51,9 @@ def unprivileged() -> list[str]:
     return ["unshare", "-U", "--map-user=65534", "--map-group=65534"] if os.geteuid() == 0 else []
 
 
+PIPE = 1 << 20
+
+
 class Child:
     """A program whose output or input is a stream, and whose complaint is kept for the error message."""
 
@@ -62,6 +67,11 @@ class Child:
             stderr=subprocess.PIPE,
             bufsize=0,
         )
+        pipe = self.process.stdin if feed else self.process.stdout
+        if pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
+            # 64 KiB, the default, makes the two processes wait for each other all the time.
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
 
     def finish(self) -> None:
         """Wait for the end; `OperationFailed` with its last words when it failed."""

@@ -52,7 +52,8 @@ def fill(database: Address, megabytes: int) -> int:
                 " model text not null, tokens int, cost numeric(12, 6), note text)"
             )
             connection.execute(
-                f"insert into {name} select n, md5(n::text)::uuid, timestamptz '2026-01-01' + n * interval '1 second',"
+                f"insert into {name} select n, md5(n::text)::uuid,"
+                " timestamptz '2026-01-01' + n * interval '1 second',"
                 " 'model-' || n % 17, n % 4096, n / 7919.0, md5((n * 3)::text) || ' the quick brown fox '"
                 " || md5((n * 7)::text) || repeat(' lorem ipsum', 4)"
                 f" from generate_series(1, {int(rows * share)}) n"
