@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from infra.errors import OperationFailed, UserError
-from infra.recovery import tools
+from infra.recovery import disk, tools
 from infra.recovery.archive import Vault
 from infra.recovery.database import PROGRESS_SCHEMA, Address, run_sql
 from infra.recovery.manifest import Archive, Manifest
@@ -145,7 +145,7 @@ class Loader:
         schema = next(archive for archive in self.manifest.archives if archive.role == "schema")
         with tempfile.TemporaryDirectory(prefix="superagent-restore-") as folder:
             path = Path(folder) / "schema.dump"
-            with path.open("wb") as file:
+            with disk.writing(folder), path.open("wb") as file:
                 for chunk in self.vault.load(schema, self.meter):
                     file.write(chunk)
             if "pre-data" not in done:

@@ -20,7 +20,7 @@ from infra import console
 from infra.errors import OperationFailed, UserError
 from infra.local import postgres
 from infra.local.layout import layout
-from infra.recovery import archive, base_backup, catalog, tools
+from infra.recovery import archive, base_backup, catalog, disk, tools
 from infra.recovery.context import Context
 from infra.recovery.database import Address
 from infra.recovery.manifest import Manifest
@@ -79,7 +79,7 @@ def _unpack(place: Context, base: Manifest, data: Path) -> None:
     vault = archive.vault_of(base, place.store, place.client("kms"))
     with meter("Restoring the cluster", base.size) as progress:
         chunks = archive.decompressed(vault.load(base.archives[0], progress))
-        with tarfile.open(fileobj=cast(Any, _Readable(chunks)), mode="r|") as tar:
+        with disk.writing(data), tarfile.open(fileobj=cast(Any, _Readable(chunks)), mode="r|") as tar:
             tar.extractall(data, filter=_ours)  # noqa: S202 - `_ours` begins with tar_filter
         for _ in chunks:  # read to the end: only there the last segment's hash is compared
             continue

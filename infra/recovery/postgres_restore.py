@@ -43,14 +43,15 @@ def perform(place: Context, request: Request) -> dict[str, Any]:
         if request.moment
         else catalog.resolve(place.store, "postgres", request.source)
     )
-    name = target_name(place, admin, manifest, request.into)
+    names = target_names(place, admin, manifest, request.into)
     lost = written_since(place, admin, manifest)
     unfinished = cutover.unfinished()
-    if unfinished is None or unfinished["to"] != name:
-        done = restore.run(place.store, manifest, admin, name, place.client("kms"))
-        result = asdict(done)
-    else:
+    if unfinished is not None and unfinished["to"] in names:
+        name = unfinished["to"]
         result = {"backup": manifest.id, "database": name}  # it was compared before its cutover began
+    else:
+        result = asdict(_restore(place, manifest, admin, names))
+        name = result["database"]
     report: dict[str, Any] = {
         "restored": result,
         "revived": revived,
@@ -68,23 +69,33 @@ def _moment(manifest: Manifest) -> datetime:
     return datetime.fromisoformat(manifest.source.get("as_of", manifest.snapshot_at))
 
 
-def target_name(place: Context, admin: Address, manifest: Manifest, into: str) -> str:
-    """The name of the new database: derived from the backup, so that a second try finds the first one."""
+def _restore(place: Context, manifest: Manifest, admin: Address, names: list[str]) -> restore.Restored:
+    """Into the first name that is free, unfinished, or still equal to the backup."""
+    for name in names[:-1]:
+        try:
+            return restore.run(place.store, manifest, admin, name, place.client("kms"))
+        except restore.ChangedSince:
+            continue
+    return restore.run(place.store, manifest, admin, names[-1], place.client("kms"))
+
+
+def target_names(place: Context, admin: Address, manifest: Manifest, into: str) -> list[str]:
+    """Names for the new database, best first; from the backup, so that a second try finds the first one."""
     if into != "new":
         if len(into) > 63 or not into.replace("_", "").isalnum() or not into[0].isalpha():
             raise UserError(f"{into!r} is no database name here.", "Use letters, digits and underscores.")
-        return into
+        return [into]
     name = restore.database_name(str(manifest.source["database"]), manifest.id)
     unfinished = cutover.unfinished() if place.local else None
     if unfinished is not None and unfinished["to"].startswith(name):
-        return unfinished["to"]
+        return [unfinished["to"]]
     in_use = cutover.pointer(place)
     with admin.connect() as connection:
         rows = connection.execute("select datname from pg_database where datname like %s", (name + "%",))
         present = {row[0] for row in rows.fetchall()}
     # The service writes to the one in use: it is no copy of the backup any more.
     candidates = [name, *(f"{name}_{n}" for n in range(2, 100))]
-    return next(one for one in candidates if not (one in present and one == in_use))
+    return [one for one in candidates if not (one in present and one == in_use)]
 
 
 def written_since(place: Context, admin: Address, manifest: Manifest) -> dict[str, int] | None:
@@ -133,7 +144,7 @@ def plan(place: Context, request: Request) -> dict[str, Any]:
         size = manifest.size
         document |= {"backup": manifest.id, "snapshot_at": manifest.snapshot_at, "rows": manifest.rows}
         name = (
-            target_name(place, admin, manifest, request.into)
+            target_names(place, admin, manifest, request.into)[0]
             if up
             else restore.database_name(str(manifest.source["database"]), manifest.id)
         )

@@ -15,7 +15,7 @@ from typing import Any
 import redis
 
 from infra.errors import OperationFailed
-from infra.recovery import archive, rdb
+from infra.recovery import archive, disk, rdb
 from infra.recovery.backup import LEVEL, Draft
 from infra.recovery.lease import Lease
 from infra.recovery.manifest import Archive, Manifest
@@ -53,7 +53,7 @@ class Loaded:
 def loaded(manifest: Manifest, vault: archive.Vault) -> Iterator[Loaded]:
     """Load a backup into a throw-away server on loopback and check the number of keys."""
     with tempfile.TemporaryDirectory(prefix="superagent-rdb-") as folder, meter("Loading", None) as progress:
-        with (Path(folder) / "dump.rdb").open("wb") as file:
+        with disk.writing(folder), (Path(folder) / "dump.rdb").open("wb") as file:
             for chunk in archive.decompressed(vault.load(manifest.archives[0], progress)):
                 file.write(chunk)
         with _server(folder) as (client, port):

@@ -33,6 +33,10 @@ class Restored:
     at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
 
 
+class ChangedSince(UserError):
+    """The target was restored from this backup once, and has been written to since."""
+
+
 def database_name(base: str, backup_id: str) -> str:
     """Name of the new database for a backup: the original's name, then the backup's id."""
     stem = base.split("_r2")[0]
@@ -76,7 +80,7 @@ def _again(store: Store, manifest: Manifest, target: Address, kms: Any) -> Resto
     started = time.monotonic()
     compared, wrong = compare(target, manifest)
     if wrong:
-        raise UserError(
+        raise ChangedSince(
             f"Database {target.name} was restored from {manifest.id} and has changed since: {wrong[0]}",
             "Restore into another name with `--into NAME`.",
         )

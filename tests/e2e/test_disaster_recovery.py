@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,9 +23,10 @@ from infra.recovery import fingerprint
 from infra.recovery.database import Address, tables
 from infra.recovery.manifest import Fingerprint
 from tests.e2e.commands import SuperAgent
+from tests.infra.recovery.test_runbook import commands
 from tests.parts import wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 @dataclass
@@ -58,6 +61,20 @@ class System:
             present = tables(connection)
         return fingerprint.take(self.address(), present)
 
+    def settled(self) -> dict[str, Fingerprint]:
+        """What the database holds once the service has written what it writes in the background."""
+        seen: list[tuple[float, dict[str, Fingerprint]]] = []
+
+        def unchanged_for_two_seconds() -> bool:
+            now = (time.monotonic(), self.prints())
+            if seen and seen[0][1] == now[1]:
+                return now[0] - seen[0][0] > 2
+            seen[:] = [now]
+            return False
+
+        wait_until(unchanged_for_two_seconds, "the database is at rest", 60)
+        return seen[0][1]
+
     def json(self, *words: str) -> Any:
         return json.loads(self.superagent.must(*words, "--json"))
 
@@ -86,7 +103,8 @@ def test_a_backup_of_everything_is_made_and_verified(system: System) -> None:
 
 
 def test_the_lost_database_comes_back_with_one_command(system: System) -> None:
-    before = system.prints()
+    before = system.settled()
+    system.json("backup", "create", "--only", "postgres")
     assert before["public.usage"].rows == system.asked
     pid = system.superagent.parts()["postgres"]["pid"]
     os.kill(pid, signal.SIGKILL)
@@ -108,7 +126,7 @@ def test_the_lost_database_comes_back_with_one_command(system: System) -> None:
 def test_a_bad_delete_is_undone_to_the_second_before(system: System) -> None:
     system.json("backup", "create", "--only", "base")
     system.ask(4)
-    before = system.prints()
+    before = system.settled()
     with system.address().connect() as connection:
         row = connection.execute("select clock_timestamp()").fetchone()
         assert row is not None
@@ -144,6 +162,34 @@ def test_the_database_of_before_is_kept_read_only_and_can_be_taken_again(system:
     assert system.usage() == 0
     system.json("restore", "--switch-to", newest.name)
     assert system.usage() == system.asked
+    system.notes["good"] = newest.name
+    system.superagent.must("status")
+
+
+@pytest.mark.parametrize("moment", ["the plan is written", "the address is written", "the first one stops"])
+def test_a_killed_cutover_is_finished_by_the_same_command(system: System, moment: str) -> None:
+    old, good = system.notes["deleted"], system.notes["good"]
+    name = old if system.address().name == good else good
+    home = system.superagent.home
+    first = system.superagent.parts()["blue-1"]["pid"]
+    reached = {
+        "the plan is written": lambda: (home / "recovery" / "cutover.json").exists(),
+        "the address is written": lambda: system.address().name == name,
+        "the first one stops": lambda: not Path(f"/proc/{first}").exists(),
+    }[moment]
+    process = system.superagent.start("restore", "--switch-to", name)
+    try:
+        wait_until(reached, moment, 60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert (home / "recovery" / "cutover.json").exists(), "the kill came after the end"
+
+    report = system.json("restore", "--switch-to", name)
+
+    assert report["cutover"]["restarted"] == ["blue-1", "blue-2"]
+    assert not (home / "recovery" / "cutover.json").exists()
+    assert system.address().name == name
     system.superagent.must("status")
 
 
@@ -158,3 +204,21 @@ def test_a_restore_without_a_backup_server_or_time_says_what_to_do(system: Syste
     }.items():
         done = system.superagent.run("restore", *words)
         assert (done.returncode, told in " ".join(done.stderr.split())) == (2, True), done.stderr
+
+
+def test_every_local_command_of_the_runbook_runs(system: System) -> None:
+    if system.address().name != system.notes["good"]:
+        system.json("restore", "--switch-to", system.notes["good"])
+    system.json("backup", "create")
+    system.ask(1)
+    with system.address().connect() as connection:
+        row = connection.execute("select clock_timestamp()").fetchone()
+    assert row is not None
+    known = system.json("backup", "list", "--kind", "postgres")
+    words = {"ID": known[-1]["id"], "TIME": row[0].astimezone(UTC).isoformat(), "NAME": system.address().name}
+    ran = 0
+    for line in commands("local"):
+        system.superagent.must(*[words.get(word, word) for word in shlex.split(line)[1:]])
+        ran += 1
+    assert ran >= 15
+    system.superagent.must("status")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -301,6 +302,18 @@ def test_the_wrong_key_is_refused_before_anything_is_written(
     stolen = replace(made, id="20260101T000000Z-000000")
     with pytest.raises((UserError, IntegrityError), match=r"KMS did not unwrap|does not decrypt"):
         restore.run(cloud.store, stolen, source, spare, cloud.kms)
+
+
+def test_a_full_disk_of_the_tools_machine_is_told(cloud: Cloud, source: Address, spare: str) -> None:
+    made = back_up(cloud, source)
+
+    def cramped() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512))
+        with pytest.raises(OperationFailed, match=r"cannot be written: .*Make room"):
+            restore.run(cloud.store, made, source, spare, cloud.kms)
+
+    assert in_child(cramped) == 0
+    assert restore.run(cloud.store, made, source, spare, cloud.kms).rows == made.rows
 
 
 def test_a_full_disk_of_the_server_is_told_and_the_restore_can_be_finished(
