@@ -22,7 +22,7 @@ from infra.recovery.store import Store
 JOBS: Final = 2
 """pg_dump processes at once; the fingerprints are a third reader."""
 LEVEL: Final = 1
-"""zstd level; ADR 0006 holds the measurement behind it."""
+"""zstd level; docs/adr/recovery.md holds the measurement behind it."""
 
 
 class Draft:
