@@ -14,8 +14,8 @@ from infra.recovery.manifest import Segment
 if TYPE_CHECKING:
     from infra.recovery.store import Store
 
-PART: Final = 8 << 20
-"""Bytes of one multipart part and of one ranged read. S3 wants at least 5 MiB."""
+PART: Final = 5 << 20
+"""Bytes of one multipart part and of one ranged read: the least that S3 takes, because memory is counted."""
 SEGMENT: Final = 1 << 30
 """Bytes after which a new object begins, so that no archive meets the limit of 10,000 parts."""
 IN_FLIGHT: Final = 2
