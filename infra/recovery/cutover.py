@@ -44,10 +44,10 @@ def journal_path() -> Path:
     return home() / "recovery" / "cutover.json"
 
 
-def unfinished() -> dict[str, str] | None:
+def unfinished() -> dict[str, Any] | None:
     """The cutover that began and did not end, if any."""
     try:
-        found: dict[str, str] = json.loads(journal_path().read_text())
+        found: dict[str, Any] = json.loads(journal_path().read_text())
     except FileNotFoundError:
         return None
     return found
@@ -83,7 +83,9 @@ def switch(place: Context, name: str) -> Switched:
     admin = server.administrator(place)
     _require_database(admin, name)
     journal_path().parent.mkdir(exist_ok=True)
-    plan = {"to": name, "before": before or "", "at": datetime.now(UTC).isoformat()}
+    # Who was serving is asked once: a run that died may have left a process stopped and out of the balancer.
+    serving = {**_serving(place), **(known["serving"] if known else {})}
+    plan = {"to": name, "before": before or "", "at": datetime.now(UTC).isoformat(), "serving": serving}
     write(journal_path(), json.dumps(plan))
     _writable(admin, name, True)
     point(place, name)
@@ -91,9 +93,11 @@ def switch(place: Context, name: str) -> Switched:
     _migrate()
     result = Switched(name, before)
     for colour in COLOURS:
-        for slot in _living(colour):
+        for slot in slots.slots(colour):
+            if slot.name not in serving:
+                continue
             with console.step(f"Reconnect {slot.name}"):
-                _restart(place, colour, slot)
+                _restart(place, colour, slot, registered=serving[slot.name])
             result.restarted.append(slot.name)
     if before and before != name:
         _writable(admin, before, False)
@@ -135,15 +139,23 @@ def _migrate() -> None:
         raise OperationFailed(f"Migrating the restored database failed: {last}")
 
 
+def _serving(place: Context) -> dict[str, bool]:
+    """Slots that live, and whether the load balancer knows each."""
+    return {
+        slot.name: _target_state(place, colour, slot) is not None
+        for colour in COLOURS
+        for slot in _living(colour)
+    }
+
+
 def _living(colour: Colour) -> list[Slot]:
     alive = set(slots.living(colour))
     return [slot for slot in slots.slots(colour) if slot.name in alive]
 
 
-def _restart(place: Context, colour: Colour, slot: Slot) -> None:
+def _restart(place: Context, colour: Colour, slot: Slot, registered: bool) -> None:
     """Out of the load balancer, drained, started again, healthy, back in."""
     others = [one for one in _living(colour) if one.name != slot.name]
-    registered = _target_state(place, colour, slot) is not None
     if registered and others:
         traffic.register(place.env, colour, others)
         _until(lambda: _target_state(place, colour, slot) in (None, "unused"), f"{slot.name} leaves")
