@@ -22,6 +22,9 @@ from service.auth.oidc import Oidc, OidcSettings, jwks_url
 from service.auth.revocations import Revocations
 from service.auth.sessions import TokenStore
 from service.auth.tokens import TokenSigner, parse_keys
+from service.debates.calls import Calls
+from service.debates.runner import Runner
+from service.debates.store import Store
 from service.limits.admission import Admission
 from service.limits.limiter import Plans, Rates
 from service.limits.local import LocalBuckets
@@ -84,6 +87,7 @@ class Service:
         # what they get
         self.health = Health(settings.version, settings.colour, self.dependencies)
         self.pipeline = self._pipeline()
+        self.debates = self._debates()
         self.agents = Registry([CodeAnalysisAgent()], AgentMetrics(metrics))
         self.edge = self._edge()
 
@@ -102,11 +106,13 @@ class Service:
         self.audit.start()
         self.agents.add_installed()
         await self.router.start()
+        self.debates.start()
         self.edge.start()
         self.health.starting = False
 
     async def close(self) -> None:
         await self.edge.close()
+        await self.debates.close()
         await self.router.close()
         await self.revocations.close()
         await self.audit.close()
@@ -123,6 +129,7 @@ class Service:
         """Readiness goes red; what is open may finish."""
         self.health.draining = True
         self.edge.drain()
+        self.debates.drain()
 
     def dependencies(self) -> dict[str, dict[str, Any]]:
         found = {"postgres": {"up": self.database.available, "reason": self.database.reason}}
@@ -182,6 +189,24 @@ class Service:
             seconds=settings.request_timeout_seconds,
             cache_seconds=settings.cache_seconds,
             cache_bytes=settings.cache_max_bytes,
+        )
+
+    def _debates(self) -> Runner:
+        settings = self.settings
+        return Runner(
+            Store(
+                self.database,
+                per_key=settings.debates_per_key,
+                total=settings.debates_total,
+                lease_seconds=settings.debate_lease_seconds,
+            ),
+            Calls(self.router, self.plans, self.admission),
+            self.journal,
+            self.metrics,
+            self.log,
+            lease_seconds=settings.debate_lease_seconds,
+            most=settings.debates_per_process,
+            drain_seconds=settings.drain_seconds,
         )
 
     def _edge(self) -> Edge:

@@ -9,6 +9,7 @@ import msgspec
 from service.api import agents, completions, embeddings, openai_request, sessions, tokens
 from service.api import anthropic_messages as anthropic
 from service.api.admin import NewKey, Rotation
+from service.debates.request import DebateRequest
 
 REF: Final = "#/components/schemas/{name}"
 ANY: Final[dict[str, Any]] = {"type": "object"}
@@ -28,6 +29,17 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     ("get", "/v1/sessions/{id}", "Sessions", "Read it.", None, 200, ()),
     ("delete", "/v1/sessions/{id}", "Sessions", "End it.", None, 200, ()),
     ("post", "/v1/sessions/{id}/messages", "Sessions", "Say something in it.", sessions.Turn, 200, ()),
+    ("post", "/v1/debates", "Debates", "Let models argue, as `mode` says.", DebateRequest, 200, ()),
+    (
+        "get", "/v1/debates", "Debates", "Own debates, newest first.", None, 200,
+        (
+            ("status", {"enum": ["running", "completed", "failed", "cancelled"]}, "Only these."),
+            ("before", {"type": "string", "maxLength": 200}, "Id of the last one of the page before."),
+            ("limit", {"type": "integer", "minimum": 1, "maximum": 100}, "Default 20."),
+        ),
+    ),
+    ("get", "/v1/debates/{id}", "Debates", "A debate as far as it is.", None, 200, ()),
+    ("delete", "/v1/debates/{id}", "Debates", "Cancel it.", None, 200, ()),
     ("post", "/chat", "Agents", "Let the surest agent answer, or a model.", agents.ChatMessage, 200, ()),
     ("get", "/v1/agents", "Agents", "The agents and what they have done.", None, 200, ()),
     (
@@ -139,9 +151,12 @@ def _query(name: str, schema: dict[str, Any], text: str) -> dict[str, Any]:
 
 def _responses(path: str, status: int) -> dict[str, Any]:
     content: dict[str, Any] = {"application/json": {"schema": ANY}}
-    if path in ("/v1/chat/completions", "/v1/completions", "/v1/messages"):
+    if path in ("/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/debates"):
         content["text/event-stream"] = {"schema": {"type": "string"}}
     responses: dict[str, Any] = {str(status): {"description": "Done.", "content": content}}
+    if path == "/v1/debates":
+        begun = {"application/json": {"schema": ANY}}
+        responses["202"] = {"description": "Begun; `Location` is where to look.", "content": begun}
     if path == "/health/ready":
         responses["503"] = {
             "description": "Not now; `reasons` tell.",

@@ -11,6 +11,7 @@ from service.api.agents import Agents
 from service.api.chat import ChatCompletions
 from service.api.cold import Cold
 from service.api.completions import Completions
+from service.api.debates import Debates
 from service.api.docs import Docs
 from service.api.edge import Handler
 from service.api.embeddings import Embeddings
@@ -56,6 +57,15 @@ def routes(service: Service, gate: Gate, door: Door) -> tuple[Hot, Cold]:
     agents = Agents(
         door, pipeline, service.agents, default_model=settings.chat_model, max_body=settings.max_body_bytes
     )
+    debates = Debates(
+        door,
+        service.debates,
+        service.router,
+        judge=settings.debate_judge_model,
+        embedding=settings.debate_embedding_model,
+        request_seconds=settings.request_timeout_seconds,
+        max_body=settings.max_body_bytes,
+    )
     docs = Docs(settings.version)
     models = Models(door, service.router)  # type: ignore[arg-type]  # the real router lists; fakes need not
     cold: list[BaseRoute] = [
@@ -65,6 +75,10 @@ def routes(service: Service, gate: Gate, door: Door) -> tuple[Hot, Cold]:
         _route("GET", "/v1/sessions/{id}", sessions.get),
         _route("DELETE", "/v1/sessions/{id}", sessions.delete),
         _route("POST", "/v1/sessions/{id}/messages", sessions.turn),
+        _route("POST", "/v1/debates", debates.create),
+        _route("GET", "/v1/debates", debates.list),
+        _route("GET", "/v1/debates/{id}", debates.get),
+        _route("DELETE", "/v1/debates/{id}", debates.cancel),
         _route("POST", "/chat", agents.chat),
         _route("GET", "/v1/agents", agents.list),
         _route("GET", "/v1/usage", UsageReport(door, service.database, service.replica)),

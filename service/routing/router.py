@@ -87,6 +87,13 @@ class Router:
         """Every model and alias a client may name."""
         return self._models.entries()
 
+    def knows(self, name: str) -> bool:
+        """Whether a client may name this model."""
+        try:
+            return bool(self._models.resolve(name))
+        except ProviderError:
+            return False
+
     def health(self) -> dict[str, UpstreamHealth]:
         """Breaker and health of each provider by name."""
         return {name: describe(upstream) for name, upstream in self._upstreams.items()}

@@ -1,0 +1,296 @@
+"""Debates in Postgres. Everything that a node writes about a running debate carries its lease (owner and
+epoch): a node that was replaced cannot write any more, whatever it still believes.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+from service.auth.permissions import Principal
+from service.debates.spec import ENDPOINT, Spec, Status, Step, Steps
+from service.storage.database import Database
+from service.storage.ledger import book
+from service.storage.usage import UsageRow
+
+T = TypeVar("T")
+_CREATE_LOCK: Final = 0x5A_DE_BA_7E  # any number, the same on every node
+
+
+class Lease(Struct, frozen=True):
+    debate: str
+    owner: str
+    epoch: int
+
+
+class Claimed(Struct):
+    """What a node needs to go on with a debate. `seconds_left` until its deadline, may be negative; `age` in
+    seconds since it was created, `began` is when it was claimed (monotonic).
+    """
+
+    lease: Lease
+    spec: Spec
+    principal: Principal
+    steps: Steps
+    seconds_left: float
+    age: float
+    began: float = field(default_factory=time.monotonic)
+
+
+class Record(Struct):
+    """A debate as it is read."""
+
+    id: str
+    account: str
+    status: Status
+    spec: Spec
+    result: dict[str, Any] | None
+    created_at: datetime
+    deadline: datetime
+    finished_at: datetime | None
+    epoch: int
+    steps: Steps
+
+
+class LeaseLost(Exception):
+    """The debate is cancelled, or another node has it."""
+
+
+class TooMany(Exception):
+    """`scope` is `key` or `global`."""
+
+    def __init__(self, scope: str, limit: int) -> None:
+        self.scope = scope
+        self.limit = limit
+        super().__init__(scope, limit)
+
+
+class Store:
+    """Raises `StoreUnavailable` whenever Postgres is away."""
+
+    def __init__(self, database: Database, *, per_key: int, total: int, lease_seconds: float) -> None:
+        self._database = database
+        self._per_key = per_key
+        self._total = total
+        self._lease_seconds = lease_seconds
+
+    async def create(self, identity: str, spec: Spec, principal: Principal, owner: str | None) -> None:
+        """Raises `TooMany`. With an owner the debate is claimed from the start."""
+        async with self._database.connection() as connection, connection.transaction():
+            # Counting and inserting must be one thing, or two requests at once would both slip through.
+            await connection.execute("select pg_advisory_xact_lock($1)", _CREATE_LOCK)
+            row = await connection.fetchrow(
+                "select count(*) as total, count(*) filter (where account = $1) as own "
+                "from debates where status = 'running'",
+                principal.account,
+            )
+            if row["own"] >= self._per_key:
+                raise TooMany("key", self._per_key)
+            if row["total"] >= self._total:
+                raise TooMany("global", self._total)
+            await connection.execute(
+                "insert into debates "
+                "(id, account, key_id, spec, principal, deadline, owner, epoch, lease_until) "
+                "values ($1, $2, $3, $4, $5, now() + make_interval(secs => $6), $7, $8, "
+                "now() + make_interval(secs => $9))",
+                identity,
+                principal.account,
+                principal.id,
+                _json(spec),
+                _json(principal),
+                spec.deadline_seconds,
+                owner,
+                1 if owner is not None else 0,
+                self._lease_seconds if owner is not None else 0.0,
+            )
+
+    async def claim(self, owner: str, most: int) -> list[Claimed]:
+        """Take up to `most` debates that nobody runs, oldest first; two nodes never get the same one."""
+        rows = await self._database.fetch(
+            "update debates set owner = $1, epoch = epoch + 1, "
+            "lease_until = now() + make_interval(secs => $2) "
+            "where id in (select id from debates where status = 'running' and lease_until <= now() "
+            "order by created_at limit $3 for update skip locked) "
+            "returning id, epoch, spec, principal, "
+            "extract(epoch from deadline - now())::float8 as left_seconds, "
+            "extract(epoch from now() - created_at)::float8 as age",
+            owner,
+            self._lease_seconds,
+            most,
+        )
+        return [
+            Claimed(
+                Lease(row["id"], owner, row["epoch"]),
+                _read(row["spec"], Spec),
+                _read(row["principal"], Principal),
+                await self.steps(row["id"]),
+                row["left_seconds"],
+                row["age"],
+            )
+            for row in rows
+        ]
+
+    async def heartbeat(self, leases: list[Lease]) -> set[str]:
+        """Prolong; returns the debates that are still ours."""
+        if not leases:
+            return set()
+        rows = await self._database.fetch(
+            "update debates set lease_until = now() + make_interval(secs => $3) "
+            "from unnest($1::text[], $2::int[]) as held (debate, held_epoch) "
+            "where id = debate and epoch = held_epoch and owner = $4 and status = 'running' returning id",
+            [lease.debate for lease in leases],
+            [lease.epoch for lease in leases],
+            self._lease_seconds,
+            leases[0].owner,
+        )
+        return {row["id"] for row in rows}
+
+    async def release(self, leases: list[Lease]) -> None:
+        """Let others claim them at once."""
+        for lease in leases:
+            await self._database.execute(
+                "update debates set owner = null, lease_until = now() "
+                "where id = $1 and owner = $2 and epoch = $3 and status = 'running'",
+                lease.debate,
+                lease.owner,
+                lease.epoch,
+            )
+
+    async def add(self, lease: Lease, step: Step, row: UsageRow | None) -> None:
+        """Store a step, and what it cost in the same transaction. Raises `LeaseLost`."""
+        async with self._database.connection() as connection, connection.transaction():
+            await self._fence(connection, lease)
+            done = await connection.execute(
+                "insert into debate_steps (debate_id, id, kind, round, participant, status, provider, model, "
+                "attempts, text, input_tokens, output_tokens, cost_usd, seconds, error, data) "
+                "values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) "
+                "on conflict do nothing",
+                lease.debate, step.id, step.kind, step.round, step.participant, step.status,
+                scrub(step.provider), scrub(step.model), step.attempts, scrub(step.text),
+                step.input_tokens, step.output_tokens, step.cost_usd, step.seconds,
+                scrub(step.error), _json(step.data),
+            )  # fmt: skip
+            if row is not None and done != "INSERT 0 0":
+                await book(connection, row)
+
+    async def finish(self, lease: Lease, status: Status, result: dict[str, Any]) -> None:
+        """Raises `LeaseLost`."""
+        async with self._database.connection() as connection, connection.transaction():
+            await self._fence(connection, lease)
+            await connection.execute(
+                "update debates set status = $2, result = $3, finished_at = now(), owner = null "
+                "where id = $1",
+                lease.debate,
+                status,
+                _json(result),
+            )
+
+    async def cancel(self, account: str, identity: str) -> Status | None:
+        """End a running debate; returns the status it has then, None when there is none."""
+        row = await self._database.fetchrow(
+            "update debates set status = 'cancelled', finished_at = now(), owner = null, epoch = epoch + 1 "
+            "where id = $1 and account = $2 and status = 'running' returning status",
+            identity,
+            account,
+        )
+        if row is None:
+            row = await self._database.fetchrow(
+                "select status from debates where id = $1 and account = $2", identity, account
+            )
+            return row["status"] if row is not None else None
+        return "cancelled"
+
+    # --- reading
+
+    async def load(self, account: str, identity: str) -> Record | None:
+        row = await self._database.fetchrow(
+            "select * from debates where id = $1 and account = $2", identity, account
+        )
+        return _record(row, await self.steps(identity)) if row is not None else None
+
+    async def status(self, identity: str) -> Status | None:
+        row = await self._database.fetchrow("select status from debates where id = $1", identity)
+        return row["status"] if row is not None else None
+
+    async def list(self, account: str, status: str | None, before: str | None, limit: int) -> list[Record]:
+        """Newest first, without their steps; `before` is the id of the last one already seen."""
+        rows = await self._database.fetch(
+            "select * from debates where account = $1 and ($2::text is null or status = $2) "
+            "and ($3::text is null or (created_at, id) < "
+            "(select created_at, id from debates where id = $3 and account = $1)) "
+            "order by created_at desc, id desc limit $4",
+            account,
+            status,
+            before,
+            limit,
+        )
+        return [_record(row, {}) for row in rows]
+
+    async def steps(self, identity: str) -> Steps:
+        rows = await self._database.fetch(
+            "select *, extract(epoch from at)::float8 as seconds_at from debate_steps where debate_id = $1 "
+            "order by at, id",
+            identity,
+        )
+        return {row["id"]: _step(row) for row in rows}
+
+    async def _fence(self, connection: Any, lease: Lease) -> None:
+        held = await connection.fetchrow(
+            "select 1 from debates "
+            "where id = $1 and owner = $2 and epoch = $3 and status = 'running' for update",
+            lease.debate,
+            lease.owner,
+            lease.epoch,
+        )
+        if held is None:
+            raise LeaseLost(lease.debate)
+
+
+def usage_row(
+    lease: Lease, step: Step, principal: Principal, asked: str, at: float, outcome: str
+) -> UsageRow:
+    """The ledger's row of a paid step. Its request id is the step's name, so there can be only one."""
+    return UsageRow(
+        f"{lease.debate}.{step.id}", at, principal.id, ENDPOINT, asked, step.provider, step.model,
+        step.input_tokens, step.output_tokens, 0, step.cost_usd, step.seconds * 1000, None, "", outcome,
+        step.attempts, False,
+    )  # fmt: skip
+
+
+def scrub(text: str) -> str:
+    """What Postgres cannot hold becomes a question mark."""
+    if "\0" in text:
+        text = text.replace("\0", "?")
+    return text.encode("utf-8", "replace").decode()
+
+
+def _json(value: Any) -> str:
+    # An escaped NUL is JSON that jsonb refuses; a backslash that is itself escaped does not begin one.
+    raw = msgspec.json.encode(value).decode()
+    return raw.replace("\\\\", "\\u005c").replace("\\u0000", "?")
+
+
+def _read(raw: str, kind: type[T]) -> T:
+    return msgspec.json.decode(raw, type=kind)
+
+
+def _record(row: Any, steps: Steps) -> Record:
+    return Record(
+        row["id"], row["account"], row["status"], _read(row["spec"], Spec),
+        _read(row["result"], dict) if row["result"] is not None else None,
+        row["created_at"], row["deadline"], row["finished_at"], row["epoch"], steps,
+    )  # fmt: skip
+
+
+def _step(row: Any) -> Step:
+    return Step(
+        id=row["id"], kind=row["kind"], round=row["round"], participant=row["participant"],
+        status=row["status"], provider=row["provider"], model=row["model"], attempts=row["attempts"],
+        text=row["text"], input_tokens=row["input_tokens"], output_tokens=row["output_tokens"],
+        cost_usd=float(row["cost_usd"]), seconds=row["seconds"], error=row["error"],
+        data=_read(row["data"], dict), at=row["seconds_at"],
+    )  # fmt: skip
