@@ -140,8 +140,10 @@ class Runner:
             await asyncio.sleep(FOLLOW_SECONDS)
 
     async def cancel(self, account: str, identity: str) -> Status | None:
-        """What `Store.cancel` says; calls that are on their way are hung up at once when they are ours."""
-        status = await self.store.cancel(account, identity)
+        """The status then, None for no such debate. Calls of ours that are on their way are hung up."""
+        status, ended = await self.store.cancel(account, identity)
+        if ended:
+            self._metrics.debates.labels("cancelled").inc()
         running = self._running.get(identity)
         if status == "cancelled" and running is not None and running.task is not None:
             running.lost = True

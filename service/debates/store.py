@@ -189,8 +189,8 @@ class Store:
                 _json(result),
             )
 
-    async def cancel(self, account: str, identity: str) -> Status | None:
-        """End a running debate; returns the status it has then, None when there is none."""
+    async def cancel(self, account: str, identity: str) -> tuple[Status | None, bool]:
+        """End a running debate; (the status it has then, None when there is none; whether this ended it)."""
         row = await self._database.fetchrow(
             "update debates set status = 'cancelled', finished_at = now(), owner = null, epoch = epoch + 1 "
             "where id = $1 and account = $2 and status = 'running' returning status",
@@ -201,8 +201,8 @@ class Store:
             row = await self._database.fetchrow(
                 "select status from debates where id = $1 and account = $2", identity, account
             )
-            return row["status"] if row is not None else None
-        return "cancelled"
+            return (row["status"] if row is not None else None), False
+        return "cancelled", True
 
     # --- reading
 

@@ -266,6 +266,7 @@ async def test_delete_cancels_and_hangs_up(world: World) -> None:
         while runner._running:
             await asyncio.sleep(0.01)
     assert (await world.client.delete(f"/v1/debates/{begun['id']}")).status_code == 200
+    assert world.service.service.metrics.debates.labels("cancelled").value == 1
     done = await world.debate(topic="x?", participants=SIMULATED, rounds=1)
     assert (await world.client.delete(f"/v1/debates/{done['id']}")).status_code == 409
     assert (await world.client.delete("/v1/debates/deb_none")).status_code == 404

@@ -141,6 +141,21 @@ def test_kill_9_in_round_2_and_another_node_finishes_without_paying_twice(world:
         assert one.stop() == 0
 
 
+def test_a_node_that_was_only_asleep_cannot_write_into_what_another_has_taken_over(world: World) -> None:
+    with world.node("one") as one, world.node("two") as two:
+        identity = world.call(one, "POST", "/v1/debates", {**ASKED, "mode": "async"})[1]["id"]
+        wait_until(lambda: "r2.p4" in world.steps(identity), "round 2 has begun", 30)
+        one.signal(signal.SIGSTOP)
+        told = world.ended(two, identity)
+        one.signal(signal.SIGCONT)
+        assert (told["status"], told["resumed"], len(told["turns"])) == ("completed", 1, 12)
+        late = "select request_id from usage where request_id like '%~1'"
+        wait_until(lambda: bool(world.store.query(late)), "the call it had made is booked beside the turn's")
+        assert world.call(two, "GET", f"/v1/debates/{identity}")[1]["turns"] == told["turns"]
+        assert world.fake.asked == ["1", "2", "3"]
+        world.every_turn_is_booked_once(told)
+
+
 def test_a_node_that_leaves_hands_its_debate_over(world: World) -> None:
     with world.node("one", DRAIN_NOTICE_SECONDS="0") as one, world.node("two") as two:
         identity = world.call(one, "POST", "/v1/debates", {**ASKED, "mode": "async"})[1]["id"]
