@@ -157,6 +157,8 @@ class Loader:
     def finish(self) -> None:
         """Take the progress out of the target: it is a database like any other from now on."""
         with self.target.connect() as connection:
+            # A cutover away from this database may have made it read-only for new sessions.
+            connection.execute("set default_transaction_read_only = off")
             note = {"backup": self.manifest.id, "snapshot_at": self.manifest.snapshot_at}
             statement = sql.SQL("comment on database {} is {}")
             text = NOTE + json.dumps(note)
