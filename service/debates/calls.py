@@ -83,8 +83,8 @@ class Calls:
             response = await self._router.complete(structs.replace(request, model=target), ctx)
             return response.text, response.usage
 
-        tokens = estimate_request(request) + (request.max_tokens or 0)
-        step.text = await self._first(step, principal, targets, tokens, seconds, deadline, start) or ""
+        most = Usage(estimate_request(request), request.max_tokens or 0)
+        step.text = await self._first(step, principal, targets, most, seconds, deadline, start) or ""
         if step.status == "ok" and not step.text.strip():
             step.status, step.error = "absent", "the answer was empty"
 
@@ -98,8 +98,8 @@ class Calls:
             response = await embed(EmbeddingRequest(model=model, inputs=tuple(texts)), ctx)
             return list(response.vectors), response.usage
 
-        tokens = sum([estimate_text(text) for text in texts])
-        found = await self._first(step, principal, (target,), tokens, seconds, deadline, start)
+        most = Usage(sum([estimate_text(text) for text in texts]))
+        found = await self._first(step, principal, (target,), most, seconds, deadline, start)
         return found or []
 
     async def _first(
@@ -107,17 +107,17 @@ class Calls:
         step: Step,
         principal: Principal,
         targets: tuple[str, ...],
-        tokens: int,
+        most: Usage,
         seconds: float,
         deadline: float,
         start: Callable[[str, CallContext], Awaitable[tuple[Answered, Usage]]],
     ) -> Answered | None:
-        began = time.monotonic()
+        began, tokens = time.monotonic(), most.input_tokens + most.output_tokens
         step.status, step.error = "absent", "the time of the debate is over"
         try:
             for target in targets:
                 plan = self._plans.plan(principal, TURNS)
-                reserved = round(self.price(target, Usage(tokens)) * 1e6) if plan.budget_key else 0
+                reserved = round(self.price(target, most) * 1e6) if plan.budget_key else 0
                 if not await self._admitted(plan, tokens, reserved, deadline):
                     return None
                 ctx = CallContext(request_id=step.id, deadline=min(time.monotonic() + seconds, deadline))

@@ -58,8 +58,9 @@ class World:
     def __init__(self, service: Running, client: httpx.AsyncClient, fake: FakeOpenAI) -> None:
         self.service, self.client, self.fake = service, client, fake
 
-    async def debate(self, **body: Any) -> dict[str, Any]:
-        response = await self.client.post("/v1/debates", json=body)
+    async def debate(self, key: str = "", **body: Any) -> dict[str, Any]:
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        response = await self.client.post("/v1/debates", json=body, headers=headers)
         assert response.status_code in (200, 202), response.text
         told: dict[str, Any] = response.json()
         return told
@@ -222,6 +223,24 @@ async def test_the_budget_is_never_passed(world: World) -> None:
     poor = {"topic": "x?", "participants": [FAKE, SIMULATED[0]], "budget_usd": 0.000001}
     refused = await world.client.post("/v1/debates", json=poor)
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "budget_usd")
+
+
+async def test_the_keys_own_budget_of_the_month_ends_it_with_what_is_there(world: World) -> None:
+    keys = world.service.service.keys
+    key, _ = await keys.create("poor", ["debate"], budget_usd=0.0009)
+    told = await world.debate(
+        key=key, topic="x?", participants=[FAKE, *SIMULATED[:2]], rounds=10, max_tokens=200,
+        consensus_threshold=1,
+    )  # fmt: skip
+    assert (told["status"], told["stopped"]) == ("completed", "key_budget")
+    assert any(turn["participant"] == "p1" and turn["status"] == "ok" for turn in told["turns"])
+    assert 0 < told["usage"]["cost_usd"] <= 0.0009
+
+
+@pytest.mark.parametrize("world", [{"LIMIT_CLIENT_PER_MINUTE": "600", "LIMIT_BURST": "2"}], indirect=True)
+async def test_a_turn_waits_for_the_keys_rate_and_is_not_lost(world: World) -> None:
+    told = await world.debate(topic="x?", participants=SIMULATED, rounds=2, consensus_threshold=1)
+    assert [turn["status"] for turn in told["turns"]] == ["ok"] * 6
 
 
 async def test_async_is_answered_at_once_and_read_later(world: World) -> None:
