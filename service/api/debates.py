@@ -9,13 +9,13 @@ import orjson
 from msgspec import Meta, Struct
 
 from service.api import errors
+from service.api.debate_request import DECODER, parse
 from service.api.endpoint import Door, answer, body, path_parameter, query
 from service.api.errors import ApiError
 from service.api.exchange import Exchange
 from service.auth.permissions import Principal
 from service.debates import view
-from service.debates.engine import round_cost
-from service.debates.request import DECODER, parse
+from service.debates.cost import round_cost
 from service.debates.runner import Events, NoRoom, Runner
 from service.debates.spec import Spec
 from service.debates.store import TooMany

@@ -9,7 +9,7 @@ import msgspec
 from service.api import agents, completions, embeddings, openai_request, sessions, tokens
 from service.api import anthropic_messages as anthropic
 from service.api.admin import NewKey, Rotation
-from service.debates.request import DebateRequest
+from service.api.debate_request import DebateRequest
 
 REF: Final = "#/components/schemas/{name}"
 ANY: Final[dict[str, Any]] = {"type": "object"}

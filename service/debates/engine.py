@@ -15,11 +15,11 @@ from service.debates import agreement as measure
 from service.debates import prompts, view
 from service.debates.agreement import Agreement
 from service.debates.calls import BudgetSpent, Calls
+from service.debates.cost import round_cost
 from service.debates.result import agreement_of, result
-from service.debates.spec import Debater, Spec, Status, Step, concluding_round, last_round, spent, turns_of
+from service.debates.spec import Debater, Status, Step, concluding_round, last_round, spent, turns_of
 from service.debates.store import Claimed, LeaseLost, Store, usage_row
-from service.providers.base import CanonicalRequest, Usage
-from service.providers.tokens import estimate_text
+from service.providers.base import CanonicalRequest
 from service.storage.database import StoreUnavailable
 from service.storage.journal import Journal
 
@@ -280,18 +280,6 @@ class Engine:
         reasons = {one.participant: one.error for one in self._steps.values() if one.kind == "turn"}
         told = "; ".join([f"{name}: {error}" for name, error in sorted(reasons.items())])
         return told or f"nobody could be asked ({stopped})"
-
-
-def round_cost(spec: Spec, calls: Calls, steps: dict[str, Step], number: int, due: list[Debater]) -> float:
-    """The most that a round may cost, its judge included."""
-    total = 0.0
-    for debater in due:
-        request = prompts.turn(spec, debater, number, steps)
-        total += max([calls.estimate(target, request) for target in debater.targets])
-    if spec.judge:
-        read = estimate_text(spec.question) + len(due) * spec.max_tokens
-        total += calls.price(spec.judge, Usage(read, spec.max_tokens))
-    return total
 
 
 def _first(errors: BaseExceptionGroup[Exception]) -> Exception:
