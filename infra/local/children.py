@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import signal
 from collections.abc import Mapping, Sequence
 
 from infra.errors import OperationFailed
 from infra.home import CHECKOUT
 
 END_SECONDS = 5.0
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_LIBC = ctypes.CDLL(None)
+
+
+def _end_with_parent() -> None:
+    """A killed `up` must not leave a command behind that works beside the next `up`."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 async def run(command: Sequence[str], what: str, environment: Mapping[str, str]) -> str:
@@ -23,6 +33,7 @@ async def run(command: Sequence[str], what: str, environment: Mapping[str, str])
         stderr=asyncio.subprocess.PIPE,
         cwd=CHECKOUT,
         env=dict(environment),
+        preexec_fn=_end_with_parent,
     )
     try:
         output, complaint = await process.communicate()

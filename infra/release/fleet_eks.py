@@ -115,7 +115,7 @@ class EksFleet:
         return self.kube.need(self._path(colour), "Run `pulumi up`.")
 
     def _pods(self, colour: Colour) -> list[dict[str, Any]]:
-        selector = f"app.kubernetes.io/name=superagent,colour={colour}"
+        selector = f"app.kubernetes.io/name=superagent,superagent/colour={colour}"
         return self.kube.items(f"/api/v1/namespaces/{NAMESPACE}/pods", selector)
 
     def _scale(self, colour: Colour, replicas: int) -> None:

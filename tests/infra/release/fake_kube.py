@@ -24,7 +24,7 @@ AUTOSCALER = re.compile(
 )
 JOBS = re.compile(r"/apis/batch/v1/namespaces/superagent/jobs(?:/([a-z0-9-]+))?")
 PODS = "/api/v1/namespaces/superagent/pods"
-SELECTOR = re.compile(r"app\.kubernetes\.io/name=superagent,colour=(blue|green)")
+SELECTOR = re.compile(r"app\.kubernetes\.io/name=superagent,superagent/colour=(blue|green)")
 MERGES = {
     "deployment": "application/strategic-merge-patch+json",
     "scale": "application/merge-patch+json",
@@ -41,7 +41,7 @@ def deployment(colour: str, replicas: int, image: str) -> dict[str, Any]:
         "spec": {
             "replicas": replicas,
             "template": {
-                "metadata": {"labels": {"app.kubernetes.io/name": "superagent", "colour": colour}},
+                "metadata": {"labels": {"app.kubernetes.io/name": "superagent", "superagent/colour": colour}},
                 "spec": {
                     "serviceAccountName": "superagent",
                     "initContainers": [{"name": "secrets", "image": "aws-cli"}],

@@ -387,7 +387,10 @@ def test_a_migration_job_has_the_identity_and_secrets_of_the_service_and_serves_
 def test_names_and_labels_are_those_that_pulumi_gives() -> None:
     assert kubernetes_objects.NAMESPACE == fleet_eks.NAMESPACE
     assert kubernetes_objects.name("blue") == "superagent-blue"
-    assert kubernetes_objects.selector("blue") == {"app.kubernetes.io/name": "superagent", "colour": "blue"}
+    assert kubernetes_objects.selector("blue") == {
+        "app.kubernetes.io/name": "superagent",
+        "superagent/colour": "blue",
+    }
 
 
 def test_autoscalers_hold_both_colours_until_one_is_stopped(cluster: tuple[fake_kube.Cluster, Kube]) -> None:
