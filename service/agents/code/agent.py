@@ -6,8 +6,6 @@ import re
 from typing import Final
 
 from service.agents.base import AgentLimits, AgentRefused, AgentReply
-from service.agents.code import report
-from service.agents.code.analyse import analyse
 from service.agents.code.languages import GRAMMARS, Grammar, by_tag, guess
 from service.agents.code.snippets import Snippet, snippets
 
@@ -45,6 +43,10 @@ class CodeAnalysisAgent:
 
     async def process(self, message: str) -> AgentReply:
         """Analyse each block. Raises `AgentRefused` without code, or with more than the limits allow."""
+        # The parsers take a tenth of a second to import: paid by the first analysis, not by every start.
+        from service.agents.code import report
+        from service.agents.code.analyse import analyse
+
         found = snippets(message)
         if not found:
             raise AgentRefused("There is no code in the message: put it between ``` fences.")

@@ -9,9 +9,10 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from tree_sitter import Language, Node, Parser
+if TYPE_CHECKING:
+    from tree_sitter import Language, Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +162,16 @@ def by_tag(tag: str) -> Grammar | None:
 @cache
 def language(grammar: Grammar) -> Language:
     """The grammar, loaded on first use: a process that never sees Rust never loads Rust."""
+    from tree_sitter import Language
+
     make: Callable[[], object] = getattr(importlib.import_module(grammar.module), grammar.factory)
     return Language(make())
 
 
 def parse(grammar: Grammar, code: bytes) -> Node:
     """The tree of `code`. A parser of its own, because a parser belongs to one thread at a time."""
+    from tree_sitter import Parser
+
     return Parser(language(grammar)).parse(code).root_node
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
 
-from markdown_it import MarkdownIt
-
-_MARKDOWN = MarkdownIt("commonmark")
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,13 @@ def snippets(message: str) -> list[Snippet]:
         return []
     return [
         Snippet(tag=(token.info.split() or [""])[0].lower(), code=token.content)
-        for token in _MARKDOWN.parse(message)
+        for token in _markdown().parse(message)
         if token.type == "fence" and token.content.strip()
     ]
+
+
+@cache
+def _markdown() -> MarkdownIt:
+    from markdown_it import MarkdownIt  # on first use: a start should not pay for it
+
+    return MarkdownIt("commonmark")
