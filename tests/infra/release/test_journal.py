@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from moto.dynamodb.responses import DynamoHandler
 
 from infra.release.journal import Ask, Journal, RunInProgress, StaleWrite
 from infra.release.lease import SKEW, Lease, LeaseHeld, LeaseLost
@@ -17,6 +19,19 @@ def lease(world: World, owner: str, ttl: float = 10.0) -> Lease:
     return Lease(client("dynamodb"), TABLE, "local", world.clock, ttl, owner)
 
 
+@pytest.fixture
+def one_write_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DynamoDB applies conditional writes to an item in some order; moto's threads may interleave them."""
+    lock, answer = threading.Lock(), DynamoHandler.call_action
+
+    def call_action(handler: DynamoHandler) -> Any:
+        with lock:
+            return answer(handler)
+
+    monkeypatch.setattr(DynamoHandler, "call_action", call_action)
+
+
+@pytest.mark.usefixtures("one_write_at_a_time")
 def test_only_one_of_many_operators_gets_the_lease(world: World) -> None:
     won: list[str] = []
     refused: list[LeaseHeld] = []
