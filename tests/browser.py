@@ -16,15 +16,17 @@ from typing import Any, Final
 
 import pytest
 
-NAMES: Final = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+from tests import chromium
+from tests.chromium import Browser
+
 SECONDS: Final = 30.0
 
 
-def binary() -> str:
-    """Path of a Chromium; skips the test with the reason when there is none."""
-    found = next((path for path in map(shutil.which, NAMES) if path), None)
-    if found is None:
-        pytest.skip("no Chromium is here: install the distribution's package `chromium` to run this")
+def here() -> Browser:
+    """A Chromium; skips the test with the reason when none can be had."""
+    found = chromium.find()
+    if isinstance(found, str):
+        pytest.skip(f"no Chromium ({found}): install the distribution's package `chromium` to run this")
     return found
 
 
@@ -131,6 +133,7 @@ class _Pipe:
 @contextmanager
 def browser() -> Iterator[Page]:
     """A fresh headless Chromium with one tab; it ends with the block."""
+    program = here()
     profile = tempfile.mkdtemp(prefix="superagent-chromium-")
     to_read, to_write = os.pipe()
     from_read, from_write = os.pipe()
@@ -142,7 +145,7 @@ def browser() -> Iterator[Page]:
         os.dup2(31, 4)
 
     command = [
-        binary(),
+        program.path,
         "--headless=new",
         "--no-sandbox",
         "--disable-gpu",
@@ -155,7 +158,12 @@ def browser() -> Iterator[Page]:
         "about:blank",
     ]
     process = subprocess.Popen(
-        command, preexec_fn=place, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        preexec_fn=place,
+        close_fds=False,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **program.environment},
     )
     os.close(to_read)
     os.close(from_write)
