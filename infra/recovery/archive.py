@@ -12,6 +12,7 @@ from infra.recovery import envelope
 from infra.recovery.manifest import Archive, Manifest, Segment, folder
 from infra.recovery.progress import Meter
 from infra.recovery.store import Store
+from infra.recovery.writer import Writer
 
 CHUNK = 1 << 18
 """Bytes read from a pipe at once."""
@@ -30,7 +31,7 @@ class Vault:
         """Write one archive; nothing of it stays when this raises."""
         if self.data_key is not None:
             chunks = envelope.encrypt(chunks, envelope.archive_key(self.data_key, self.backup_id, name))
-        with self.store.writer(self.prefix + name) as writer:
+        with Writer(self.store, self.prefix + name) as writer:
             for chunk in chunks:
                 writer.write(chunk)
                 meter.add(len(chunk))

@@ -16,8 +16,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.errors import OperationFailed, UserError
 from infra.recovery.manifest import IntegrityError, Segment
-from infra.recovery.writer import IN_FLIGHT, PART, SEGMENT, Writer
 
+PART: Final = 5 << 20
+"""Bytes of one multipart part and of one ranged read: the least that S3 takes, because memory is counted."""
+SEGMENT: Final = 1 << 30
+"""Bytes after which a new object begins, so that no archive meets the limit of 10,000 parts."""
+IN_FLIGHT: Final = 2
+"""Parts of one stream that are on their way at once."""
 READ_ATTEMPTS: Final = 6
 
 
@@ -133,10 +138,6 @@ class Store:
         return found
 
     # streams ---------------------------------------------------------------------------------------
-
-    def writer(self, prefix: str) -> Writer:
-        """A stream into objects `prefix.00000`, `prefix.00001`, …; a context manager."""
-        return Writer(self, prefix, self.part, self.segment)
 
     def read(self, segments: tuple[Segment, ...]) -> Iterator[bytes]:
         """The stream back, in order; `IntegrityError` on the first segment that is not what was written."""

@@ -5,30 +5,25 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.recovery.manifest import Segment
-
-if TYPE_CHECKING:
-    from infra.recovery.store import Store
-
-PART: Final = 5 << 20
-"""Bytes of one multipart part and of one ranged read: the least that S3 takes, because memory is counted."""
-SEGMENT: Final = 1 << 30
-"""Bytes after which a new object begins, so that no archive meets the limit of 10,000 parts."""
-IN_FLIGHT: Final = 2
+from infra.recovery.store import IN_FLIGHT, Store
 
 
 class Writer:
-    """Bytes in, segments out: hashed while they flow, parts uploaded while the next one fills."""
+    """Bytes in, segments out: hashed while they flow, parts uploaded while the next one fills.
 
-    def __init__(self, store: Store, prefix: str, part: int, segment: int) -> None:
+    The objects are `prefix.00000`, `prefix.00001`, …
+    """
+
+    def __init__(self, store: Store, prefix: str) -> None:
         self.store = store
         self.prefix = prefix
-        self.part = part
-        self.limit = segment
+        self.part = store.part
+        self.limit = store.segment
         self.segments: list[Segment] = []
         self._pool = ThreadPoolExecutor(IN_FLIGHT)
         self._buffer = bytearray()
