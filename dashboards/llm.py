@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards.frame import Board, Row
 from dashboards.panels import Query, lines, number
-from dashboards.queries import quantile, rate, service, share, total
+from dashboards.queries import mean, quantile, rate, service, share, total
 
 
 def llm() -> Board:
@@ -124,6 +124,13 @@ def _failures() -> Row:
                 unit="ops",
                 stacked=True,
                 runbook="SuperAgentProviderDown",
+            ),
+            lines(
+                "Answer quality",
+                [Query(mean("answer_quality_score", "provider"), "{{provider}}")],
+                "Mean score of sampled answers, 0 to 1; empty while SUPERAGENT_QUALITY_SAMPLE is 0.",
+                unit="percentunit",
+                top=1,
             ),
         ),
     )

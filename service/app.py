@@ -29,11 +29,13 @@ from service.limits.admission import Admission
 from service.limits.limiter import Plans, Rates
 from service.limits.local import LocalBuckets
 from service.middleware.cors import Cors
+from service.quality.scorer import Scorer
 from service.settings import Settings
 from service.storage.database import Database
 from service.storage.journal import Journal
 from service.storage.redis_cluster import RedisCluster
 from service.storage.redis_link import Address, RedisLink
+from service.storage.runtime_settings import Runtime, RuntimeSettings
 from service.storage.shipper import Shipper
 from service.storage.spending import Spending
 from service.telemetry.agents import AgentMetrics
@@ -86,7 +88,9 @@ class Service:
 
         # what they get
         self.health = Health(settings.version, settings.colour, self.dependencies)
+        self.scorer = self._scorer()
         self.pipeline = self._pipeline()
+        self.runtime = self._runtime()
         self.debates = self._debates()
         self.agents = Registry([CodeAnalysisAgent()], AgentMetrics(metrics))
         self.edge = self._edge()
@@ -103,7 +107,10 @@ class Service:
             await self.replica.start()
         await self.shipper.start()
         await self.revocations.start()
+        await self.runtime.start()
         self.audit.start()
+        if self.scorer is not None:
+            self.scorer.start()
         self.agents.add_installed()
         await self.router.start()
         self.debates.start()
@@ -115,7 +122,10 @@ class Service:
         await self.debates.close()
         await self.router.close()
         await self.revocations.close()
+        await self.runtime.close()
         await self.audit.close()
+        if self.scorer is not None:
+            await self.scorer.close()
         await self.shipper.close()
         if self.link is not None:
             await self.link.close()
@@ -189,7 +199,20 @@ class Service:
             seconds=settings.request_timeout_seconds,
             cache_seconds=settings.cache_seconds,
             cache_bytes=settings.cache_max_bytes,
+            scorer=self.scorer,
         )
+
+    def _scorer(self) -> Scorer | None:
+        share = self.settings.quality_sample
+        quality = self.metrics.answer_quality
+        if not share:
+            return None
+        return Scorer(self.journal, share, lambda provider, score: quality.labels(provider).observe(score))
+
+    def _runtime(self) -> RuntimeSettings:
+        cache = Runtime("cache_seconds", 0, 2_592_000, "seconds", "How long answers are kept; 0: never.")
+        given = self.settings.cache_seconds
+        return RuntimeSettings(self.database, {cache.name: (cache, given, self.pipeline.keep_answers)})
 
     def _debates(self) -> Runner:
         settings = self.settings
@@ -214,7 +237,7 @@ class Service:
         gate = Gate(
             self.authenticator, self.audit, settings.auth_failures_per_minute, settings.trusted_proxies
         )
-        hot, cold = routes(self, gate, Door(gate, self.plans, self.admission))
+        hot, cold = routes(self, gate, Door(gate, self.plans, self.admission, self.metrics))
         origins = [one.strip() for one in settings.cors_origins.split(",") if one.strip()]
         return Edge(hot, cold, self.metrics, self.log, settings.version, Cors(origins))
 

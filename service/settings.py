@@ -131,10 +131,18 @@ class Settings(BaseSettings):
     debate_lease_seconds: float = Field(
         15, ge=1, le=300, description="A debate whose node is silent for this long goes on at another."
     )
+    debate_retention_days: int = Field(
+        90, ge=0, le=3650, description="Ended debates are removed after this; 0: never."
+    )
 
     # --- answers that were given before
     cache_seconds: int = Field(3600, ge=0, le=2_592_000, description="How long answers are kept; 0: never.")
     cache_max_bytes: int = Field(262_144, ge=1024, le=16_777_216, description="Largest answer that is kept.")
+
+    # --- how good answers look
+    quality_sample: float = Field(
+        0, ge=0, le=1, description="Part of the answers that is scored after it was sent; 0: none."
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -31,8 +31,8 @@ class Step:
 
 SLOW_SECONDS: Final = 8.0
 SLOW_STEPS: Final = (Step(0, 1), Step(4, 2), Step(12, 4))
-DEBATES_PER_TARGET: Final = 20.0
-DEBATE_STEPS: Final = (Step(0, 1), Step(20, 3))
+DEBATES_PER_TARGET: Final = 50.0
+DEBATE_STEPS: Final = (Step(0, 1), Step(50, 3))
 
 
 class Autoscaling(Component):

@@ -70,12 +70,14 @@ class Debates:
         try:
             identity, events = await self._runner.begin(spec, principal, attached=asked.mode != "async")
         except NoRoom:
+            self._door.limited("global")
             raise ApiError(
                 429,
                 "This server runs as many debates as it can; try again, or set 'mode' to 'async'.",
                 retry_after=RETRY_SECONDS,
             ) from None
         except TooMany as error:
+            self._door.limited("client" if error.scope == "key" else "global")
             whose = "this key's account" if error.scope == "key" else "the whole service"
             raise ApiError(
                 429, f"There are {error.limit} open debates, the most for {whose}.", retry_after=RETRY_SECONDS

@@ -17,6 +17,7 @@ from service.api.refusals import limit_headers, refused
 from service.auth.permissions import Principal
 from service.limits.admission import Admission
 from service.limits.limiter import Plans
+from service.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 MAX_BODY = 65_536
@@ -36,10 +37,11 @@ class Endpoint:
 class Door:
     """Gate and rate limits in one step, for endpoints that call no model."""
 
-    def __init__(self, gate: Gate, plans: Plans, admission: Admission) -> None:
+    def __init__(self, gate: Gate, plans: Plans, admission: Admission, metrics: Metrics) -> None:
         self._gate = gate
         self._plans = plans
         self._admission = admission
+        self._limited = metrics.rate_limited
 
     async def admit(self, exchange: Exchange, permission: str) -> Principal:
         """Without the rates: for what goes on into the pipeline, which counts it itself."""
@@ -53,8 +55,13 @@ class Door:
         if decision.limit:
             exchange.response_headers += limit_headers(decision)
         if decision.scope:
+            self.limited(decision.scope)
             raise refused(decision)
         return principal
+
+    def limited(self, scope: str) -> None:
+        """Count a refusal for too much; `scope` as in `superagent_rate_limited_total`."""
+        self._limited.labels(scope).inc()
 
 
 async def body(exchange: Exchange, decoder: msgspec.json.Decoder[T], limit: int = MAX_BODY) -> T:

@@ -10,6 +10,7 @@ from service.api import agents, completions, embeddings, openai_request, session
 from service.api import anthropic_messages as anthropic
 from service.api.admin import NewKey, Rotation
 from service.api.debate_request import DebateRequest
+from service.api.runtime import NewValue
 
 REF: Final = "#/components/schemas/{name}"
 ANY: Final[dict[str, Any]] = {"type": "object"}
@@ -61,6 +62,10 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     ("delete", "/admin/api-keys/{id}", "Admin", "Revoke a key, everywhere within a second.", None, 200, ()),
     ("post", "/admin/api-keys/{id}/rotate", "Admin", "A new key; the old one overlaps.", Rotation, 201, ()),
     ("get", "/admin/security/report", "Admin", "Keys, events and suspicious patterns.", None, 200, ()),
+    ("get", "/admin/settings", "Admin", "What can be changed while it runs.", None, 200, ()),
+    ("get", "/admin/settings/{id}", "Admin", "One such setting.", None, 200, ()),
+    ("put", "/admin/settings/{id}", "Admin", "Change it, everywhere within seconds.", NewValue, 200, ()),
+    ("delete", "/admin/settings/{id}", "Admin", "Back to the environment's value.", None, 200, ()),
     ("get", "/health/live", "Health", "200 while the process answers.", None, 200, ()),
     ("get", "/health/ready", "Health", "200 when it may take traffic.", None, 200, ()),
     ("get", "/health", "Health", "State of the service and its dependencies.", None, 200, ()),

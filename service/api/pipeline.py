@@ -20,6 +20,7 @@ from service.providers.base import CanonicalRequest, CanonicalResponse, StreamEn
 from service.providers.catalog import find
 from service.providers.errors import ProviderError
 from service.providers.tokens import estimate_request
+from service.quality.scorer import Scorer
 from service.routing.context import CallContext
 from service.storage.journal import Journal
 from service.storage.redis_link import pack
@@ -49,7 +50,7 @@ class Call:
     """One call on its way; `cache` is `exact`, `shared`, `miss` or `bypass`."""
 
     __slots__ = (
-        "cache", "cache_key", "cached", "ctx", "estimate", "exchange", "outcome", "plan", "policy",
+        "answer", "cache", "cache_key", "cached", "ctx", "estimate", "exchange", "outcome", "plan", "policy",
         "principal", "request", "reserved", "stream",
     )  # fmt: skip
 
@@ -70,6 +71,7 @@ class Call:
         self.estimate = 0
         self.reserved = 0
         self.outcome = ""
+        self.answer: CanonicalResponse | None = None  # kept to be scored
 
 
 class Pipeline:
@@ -87,6 +89,7 @@ class Pipeline:
         seconds: float,
         cache_seconds: int,
         cache_bytes: int,
+        scorer: Scorer | None = None,
     ) -> None:
         self._router = router
         self._plans = plans
@@ -96,6 +99,7 @@ class Pipeline:
         self._seconds = seconds
         self._cache_seconds = cache_seconds
         self._cache_bytes = cache_bytes
+        self._scorer = scorer
         self._flights: dict[str, asyncio.Future[Entry | None]] = {}
         self._hit = metrics.cache_hits.labels("exact")
         self._miss = metrics.cache_misses.labels("exact")
@@ -104,6 +108,10 @@ class Pipeline:
             scope: metrics.rate_limited.labels(scope)
             for scope in ("global", "client", "endpoint", "tokens", "budget")
         }
+
+    def keep_answers(self, seconds: int) -> None:
+        """From now on answers are kept for so long; 0: none is kept nor looked for."""
+        self._cache_seconds = seconds
 
     async def begin(
         self,
@@ -169,6 +177,8 @@ class Pipeline:
             response = await self._router.complete(call.request, call.ctx)
             if call.policy.write:
                 self._keep(call, response)
+            if self._scorer is not None and self._scorer.wants():
+                call.answer = response
             return response
         flight = self._flights.get(call.cache_key)
         if flight is not None:
@@ -186,6 +196,8 @@ class Pipeline:
         try:
             response = await self._router.complete(call.request, call.ctx)
             entry = self._keep(call, response)
+            if self._scorer is not None and self._scorer.wants():
+                call.answer = response
             return response
         finally:
             # A leader that failed frees its followers to try themselves.
@@ -196,7 +208,8 @@ class Pipeline:
     def _keep(self, call: Call, response: CanonicalResponse) -> Entry:
         ctx = call.ctx
         entry = Entry(response, ctx.provider or "", ctx.model or "", ctx.cost_usd)
-        if response.finish in ("stop", "stop_sequence", "length") and self._link is not None:
+        kept = response.finish in ("stop", "stop_sequence", "length") and self._cache_seconds > 0
+        if kept and self._link is not None:
             data = exact.pack_entry(entry)
             if len(data) <= self._cache_bytes:
                 self._link.post(
@@ -214,7 +227,8 @@ class Pipeline:
             return
         if call.policy.read and call.cache_key:
             self._miss.inc()
-        collector = Collector() if call.policy.write else None
+        scored = self._scorer is not None and self._scorer.wants()
+        collector = Collector() if call.policy.write or scored else None
         events = self._router.stream(call.request, call.ctx)
         try:
             first = True
@@ -224,7 +238,11 @@ class Pipeline:
                     self._journal.stream_opened(self._row(call, "open"))
                 if collector is not None:
                     if type(event) is StreamEnd:
-                        self._keep(call, collector.whole(event))
+                        response = collector.whole(event)
+                        if call.policy.write:
+                            self._keep(call, response)
+                        if scored:
+                            call.answer = response
                     else:
                         collector.add(event)
                 yield event
@@ -241,6 +259,8 @@ class Pipeline:
         ctx, exchange = call.ctx, call.exchange
         if outcome == "ok" or ctx.attempts:  # a model that does not exist is nobody's usage
             self._journal.append(self._row(call, outcome))
+            if call.answer is not None and outcome == "ok" and self._scorer is not None:
+                self._scorer.offer(exchange.request_id, ctx.provider or "", call.request, call.answer)
         if call.estimate:
             usage = ctx.usage
             used = usage.input_tokens + usage.output_tokens if usage is not None else 0

@@ -19,6 +19,7 @@ from service.api.endpoint import Door, Endpoint
 from service.api.gate import Gate
 from service.api.messages import Messages
 from service.api.models import Models
+from service.api.runtime import Runtimes
 from service.api.sessions import Sessions
 from service.api.tokens import Tokens
 from service.api.usage import UsageReport
@@ -50,6 +51,7 @@ def routes(service: Service, gate: Gate, door: Door) -> tuple[Hot, Cold]:
         handler = Embeddings(gate, pipeline, embed, max_body=size, body_seconds=seconds)
         hot["/v1/embeddings"] = ("POST", handler)
     admin = Admin(door, gate, service.keys, service.revocations, service.audit, service.database)
+    runtime = Runtimes(door, gate, service.runtime, service.audit)
     tokens = Tokens(
         door, gate, service.signer, service.tokens, service.keys, service.revocations, service.audit
     )
@@ -91,6 +93,10 @@ def routes(service: Service, gate: Gate, door: Door) -> tuple[Hot, Cold]:
         _route("DELETE", "/admin/api-keys/{id}", admin.revoke),
         _route("POST", "/admin/api-keys/{id}/rotate", admin.rotate),
         _route("GET", "/admin/security/report", admin.security_report),
+        _route("GET", "/admin/settings", runtime.list),
+        _route("GET", "/admin/settings/{id}", runtime.get),
+        _route("PUT", "/admin/settings/{id}", runtime.put),
+        _route("DELETE", "/admin/settings/{id}", runtime.remove),
         _route("GET", "/openapi.json", docs.openapi),
         _route("GET", "/docs", docs.page),
     ]

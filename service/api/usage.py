@@ -58,7 +58,8 @@ def statement(groups: list[str], *, by_account: bool, by_key: bool) -> str:
         "coalesce(sum(cost_usd), 0)::float8 as cost_usd, "
         "count(*) filter (where outcome <> 'ok') as failed, "
         "count(*) filter (where cache <> '') as from_cache, "
-        "coalesce(avg(latency_ms), 0)::float8 as latency_ms "
+        "coalesce(avg(latency_ms), 0)::float8 as latency_ms, "
+        "round(avg(quality)::numeric, 6)::float8 as quality, count(quality) as scored "
         f"from usage where {' and '.join(conditions)}"
         + (f" group by {positions} order by {positions}" if groups else "")
         + " limit $3"

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from service.storage.usage import BOOKED, COLUMNS, OPENED, OUTCOME, UsageRow
+from service.storage.usage import BOOKED, COLUMNS, OPENED, OUTCOME, UsageRow, quality_line
 
 SEGMENT_BYTES: Final = 4 * 1024 * 1024
 KEPT_IN_MEMORY: Final = 10_000  # lines while the disk refuses them
@@ -78,6 +78,10 @@ class Journal:
         self._write(row.line(BOOKED))
         if row.stream:
             self.streams.pop(row.request_id, None)
+
+    def scored(self, request_id: str, at: float, score: float) -> None:
+        """The quality of an answer whose row was appended before. Never raises."""
+        self._write(quality_line(request_id, at, score))
 
     def _write(self, line: bytes) -> None:
         self.unwritten.append(line)

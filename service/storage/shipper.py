@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from service.storage.database import Database, StoreUnavailable
 from service.storage.journal import Journal
-from service.storage.usage import BOOKED, COLUMNS
+from service.storage.usage import BOOKED, COLUMNS, SCORED
 
 BATCH_BYTES: Final = 512 * 1024
 EVERY_SECONDS: Final = 0.25
@@ -49,6 +49,13 @@ on conflict (key_id, month) do update set
     cost_usd = key_usage.cost_usd + excluded.cost_usd,
     last_used_at = greatest(key_usage.last_used_at, excluded.last_used_at)
 """  # noqa: S608  # column names from this code
+
+_SCORE: Final = """
+update usage set quality = latest.score from (
+    select distinct on (request_id) request_id, latency_ms as score from usage_incoming
+    where kind = 'q' order by request_id, at desc
+) latest where usage.request_id = latest.request_id
+"""
 
 
 class Position(Struct):
@@ -115,7 +122,7 @@ class Shipper:
         if segment == 0:
             return False
         count = booked(data)
-        if count:
+        if count or scored(data):
             await self._store(data)
             self._journal.pending = max(0, self._journal.pending - count)
         self._position = Position(segment, offset + len(data))
@@ -150,7 +157,7 @@ class Shipper:
             await self._copy(data)
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError):
             for line in data.splitlines(keepends=True):
-                if line.startswith(BOOKED):
+                if line.startswith((BOOKED, SCORED)):
                     await self._store_alone(line)
 
     async def _store_alone(self, line: bytes) -> None:
@@ -167,6 +174,11 @@ class Shipper:
             await connection.execute(_INCOMING)
             await connection.copy_to_table("usage_incoming", source=io.BytesIO(data), format="text")
             await connection.execute(_SETTLE)
+            if scored(data):
+                # A schema of the version before lacks the column: the rows count, the scores do not.
+                with contextlib.suppress(asyncpg.UndefinedColumnError):
+                    async with connection.transaction():
+                        await connection.execute(_SCORE)
 
     # --- where we are
 
@@ -194,3 +206,8 @@ class Shipper:
 def booked(data: bytes) -> int:
     """How many rows lie in these lines."""
     return data.count(b"\n" + BOOKED + b"\t") + data.startswith(BOOKED + b"\t")
+
+
+def scored(data: bytes) -> bool:
+    """Whether there is a score among these lines."""
+    return data.startswith(SCORED + b"\t") or b"\n" + SCORED + b"\t" in data

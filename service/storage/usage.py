@@ -9,7 +9,8 @@ from typing import Final
 
 from msgspec import Struct
 
-# The order of a line's fields, after its kind: `o` when a stream starts, `r` for the row itself.
+# The order of a line's fields, after its kind: `o` when a stream starts, `r` for the row itself, `q` for the
+# score that a row's answer got later.
 COLUMNS: Final = (
     "request_id", "at", "key_id", "endpoint", "model", "provider", "provider_model", "input_tokens",
     "output_tokens", "cached_tokens", "cost_usd", "latency_ms", "ttft_ms", "cache", "outcome",
@@ -18,6 +19,7 @@ COLUMNS: Final = (
 OUTCOME: Final = 1 + COLUMNS.index("outcome")
 OPENED: Final = b"o"
 BOOKED: Final = b"r"
+SCORED: Final = b"q"
 MAX_TEXT: Final = 200
 _UNSAFE: Final = re.compile(r"[\\\x00-\x1f\ud800-\udfff]")
 
@@ -55,6 +57,14 @@ class UsageRow(Struct, gc=False):
             f"\t{self.outcome}\t{self.attempts}\t{'t' if self.stream else 'f'}\n"
         )
         return kind + fields.encode()
+
+
+def quality_line(request_id: str, at: float, score: float) -> bytes:
+    """A score in the shape of a row, in the field of the latency: a node of the version before, which may
+    inherit this journal by a rollback, copies such lines too and leaves them alone.
+    """
+    row = UsageRow(request_id, at, "", "", "", "", "", 0, 0, 0, 0.0, score, None, "", "", 0, False)
+    return row.line(SCORED)
 
 
 def text(value: str) -> str:

@@ -126,6 +126,10 @@ RATE_LIMITED: Final = Definition(
 SECURITY_EVENTS: Final = Definition(
     "superagent_security_events_total", "counter", "Audit events by type.", ("type",)
 )
+ANSWER_QUALITY: Final = Definition(
+    "superagent_answer_quality_score", "histogram",
+    "Form of sampled answers, 0 to 1 (docs/quality.md).", ("provider",), UNIT_INTERVAL,
+)  # fmt: skip
 JOURNAL_PENDING: Final = Definition(
     "superagent_usage_journal_pending",
     "gauge",
@@ -154,7 +158,7 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
     BREAKER_STATE, PROVIDER_HEALTH, FALLBACKS,
     DEBATES, DEBATES_ACTIVE, DEBATE_DURATION, DEBATE_QUALITY, DEBATE_CONSENSUS,
     CACHE_HITS, CACHE_MISSES, CACHE_SAVED, RATE_LIMITED, SECURITY_EVENTS,
-    AGENT_REQUESTS, AGENT_DURATION,
+    AGENT_REQUESTS, AGENT_DURATION, ANSWER_QUALITY,
     JOURNAL_PENDING, DEPENDENCY_UP, BUILD_INFO,
 )  # fmt: skip
 
@@ -192,6 +196,7 @@ class Metrics:
         self.debate_consensus = self._histogram(DEBATE_CONSENSUS)
         self.agent_requests = self._counter(AGENT_REQUESTS)
         self.agent_duration = self._histogram(AGENT_DURATION)
+        self.answer_quality = self._histogram(ANSWER_QUALITY)
         self.cache_hits = self._counter(CACHE_HITS)
         self.cache_misses = self._counter(CACHE_MISSES)
         self.cache_saved = self._counter(CACHE_SAVED)

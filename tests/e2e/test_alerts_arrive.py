@@ -40,8 +40,8 @@ PROVIDERS = {
 LONGEST = "20s"
 TOOLS = tuple(exporters()["tools"]["metrics"])
 """Metrics of releases, backups and drills: nobody has run one on this system."""
-UNASKED = ("superagent_agent_duration_seconds",)
-"""Nor has anybody talked to an agent."""
+UNASKED = ("superagent_agent_duration_seconds", "superagent_answer_quality_score")
+"""Nor has anybody talked to an agent, or had answers scored."""
 
 
 @dataclass(frozen=True, slots=True)
