@@ -142,9 +142,9 @@ def test_status_tells_the_truth_about_a_part_that_hangs(running):
     running.superagent.wait(lambda parts: parts["valkey"]["healthy"], "valkey goes on")
 
 
-def test_a_release_under_load_loses_no_request_and_breaks_no_stream(running):
+def test_a_release_under_load_loses_no_request_and_breaks_no_stream(running, tmp_path):
     port = running.superagent.ports()["api"]
-    with Load(port, running.key) as load:
+    with Load(port, running.key, tmp_path) as load:
         done = running.superagent.run("release", "start", "--version", "v2", seconds=200)
         assert done.returncode == 0, done.stderr + done.stdout
     assert load.failures == {}
