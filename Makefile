@@ -6,7 +6,7 @@ ARGS ?=
 
 .PHONY: up down test lint bench soak
 
-.venv/.runtime: requirements.txt service/requirements.txt constraints.txt infra/local/parts.txt pyproject.toml
+.venv/.runtime: requirements.txt service/requirements.txt infra/requirements.txt constraints.txt infra/local/parts.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	{ echo "$(PYTHON) is older than 3.11 or missing; install Python 3.11, or name one: make PYTHON=..." >&2; exit 2; }
 	@$(PY) -m pip --version >/dev/null 2>&1 || { echo "Creating .venv"; $(PYTHON) -m venv .venv; } || \

@@ -6,6 +6,7 @@ import importlib
 from typing import Final
 
 import click
+from click.shell_completion import CompletionItem
 
 # verb -> (module:attribute, one line for --help)
 VERBS: Final[dict[str, tuple[str, str]]] = {
@@ -23,6 +24,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "restore": ("infra.recovery.restore_command:restore", "Bring a backup back, prove it, cut over."),
     "drill": ("infra.recovery.drill_command:command", "Rehearse the restore of the newest backup."),
     "backup": ("infra.recovery.commands:backup", "Make, list, verify and prune backups."),
+    "completion": ("infra.completion:completion", "Let bash, zsh or fish complete verbs and options."),
 }
 
 
@@ -39,6 +41,12 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Verbs from the table: click's own way would import every one of them at each press of Tab."""
+        verbs = [(verb, line) for verb, (_, line) in VERBS.items() if verb.startswith(incomplete)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*(CompletionItem(verb, help=line) for verb, line in verbs), *options]
+
     def invoke(self, ctx: click.Context) -> object:
         """Run the verb; an interrupt ends with 130 (docs/architecture.md, "Exit codes")."""
         try:
@@ -52,8 +60,20 @@ class LazyGroup(click.Group):
             formatter.write_dl([(verb, line) for verb, (_, line) in VERBS.items()])
 
 
+def show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print the version, of a checkout that was never installed too."""
+    if wanted and not ctx.resilient_parsing:
+        from infra.home import version
+
+        click.echo(f"superagent {version()}")
+        ctx.exit()
+
+
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="superagent", prog_name="superagent")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=show_version,
+    help="Show the version and exit.",
+)  # fmt: skip
 def main() -> None:
     """Run SuperAgent here or in AWS: provision, release, back up, restore, observe.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FILES = ("requirements.txt", "requirements-dev.txt", "service/requirements.txt")
+FILES = ("requirements.txt", "requirements-dev.txt", "service/requirements.txt", "infra/requirements.txt")
 
 
 def pins(file: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from infra.errors import OperationFailed
-from infra.home import CHECKOUT
+from infra.home import CHECKOUT, project
 from infra.local import health, parts, postgres, slots, supervision, system
 from infra.local.children import run
 from infra.local.layout import Layout
@@ -184,7 +184,7 @@ def fingerprint(config: Mapping[str, str]) -> str:
     """Changes when the Pulumi program, its settings or what emulates it changes."""
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     files = [CHECKOUT / "infra" / "__main__.py", CHECKOUT / "infra" / "local" / "emulated.py"]
-    files += sorted(CHECKOUT.glob("Pulumi*.yaml")) + sorted((CHECKOUT / "infra" / "stack").rglob("*.py"))
+    files += sorted(project().glob("Pulumi*.yaml")) + sorted((CHECKOUT / "infra" / "stack").rglob("*.py"))
     for file in files:
         digest.update(_content(file))
     return digest.hexdigest()

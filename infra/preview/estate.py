@@ -18,7 +18,7 @@ from typing import Any, Final
 import yaml
 
 from infra.errors import OperationFailed, UserError
-from infra.home import CHECKOUT
+from infra.home import project
 from infra.policy.model import Resource
 from infra.stack.naming import PROJECT
 from infra.stack.offline import STACK_TYPE
@@ -49,9 +49,9 @@ class Recorded:
         return urn.rsplit("::", 1)[-1]
 
 
-def configuration(stack: str, overrides: Mapping[str, str], checkout: Path = CHECKOUT) -> dict[str, str]:
+def configuration(stack: str, overrides: Mapping[str, str], checkout: Path | None = None) -> dict[str, str]:
     """Keys of `Pulumi.<stack>.yaml` as Pulumi hands them to the program, and `overrides` on top."""
-    path = checkout / f"Pulumi.{stack}.yaml"
+    path = (checkout or project()) / f"Pulumi.{stack}.yaml"
     found: dict[str, Any] = {}
     if path.exists():
         try:
@@ -75,7 +75,7 @@ def _text(value: Any) -> str:
 @contextmanager
 def revision(name: str) -> Iterator[Path]:
     """A folder with the tree of a git revision; removed afterwards."""
-    git = ["git", "-C", str(CHECKOUT)]
+    git = ["git", "-C", str(project())]
     known = subprocess.run(
         [*git, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"], capture_output=True, text=True
     )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import time
-import tomllib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from infra.home import CHECKOUT
+from infra.home import version
 from infra.recovery import envelope, fingerprint, manifest, plan, tools
 from infra.recovery.archive import Vault, pipe_chunks
 from infra.recovery.database import Address, Snapshot, hold_snapshot
@@ -60,7 +58,7 @@ class Draft:
             started_at=self.started.isoformat(),
             completed_at=datetime.now(UTC).isoformat(),
             duration_seconds=round(time.monotonic() - self._clock, 3),
-            tool_version=tool_version(),
+            tool_version=version(),
             archives=tuple(archives),
             tables=tables,
             source=source,
@@ -128,12 +126,3 @@ def _output(child: tools.Child) -> Iterator[bytes]:
         child.finish()
     finally:
         child.stop()
-
-
-def tool_version() -> str:
-    """The version of this tool."""
-    try:
-        return importlib.metadata.version("superagent")
-    except importlib.metadata.PackageNotFoundError:  # run from a checkout that was never installed
-        project: str = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"]
-        return project

@@ -11,7 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from infra.errors import OperationFailed
-from infra.home import CHECKOUT
+from infra.home import project
 from infra.recovery import archive
 from infra.recovery.backup import LEVEL, Draft
 from infra.recovery.lease import Lease
@@ -34,7 +34,7 @@ def collect(
 ) -> dict[str, Any]:
     """Everything worth keeping, as one JSON document; `instance` describes the RDS instance in use."""
     names = sorted({*outputs.image_parameters.values(), outputs.database_pointer})
-    stack_file = CHECKOUT / f"Pulumi.{outputs.environment}.yaml"
+    stack_file = project() / f"Pulumi.{outputs.environment}.yaml"
     return {
         "outputs": asdict(outputs),
         "parameters": {name: value for name in names if (value := _parameter(ssm, name)) is not None},

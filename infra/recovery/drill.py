@@ -23,9 +23,8 @@ import boto3
 import psycopg
 
 from infra.errors import OperationFailed
-from infra.home import CHECKOUT
+from infra.home import CHECKOUT, version
 from infra.recovery import catalog, restore, scratch, smoke
-from infra.recovery.backup import tool_version
 from infra.recovery.manifest import Manifest
 from infra.recovery.ports import free_port
 from infra.recovery.report import Check, Report, document
@@ -73,7 +72,7 @@ def rehearse(store: Store, kms: Any, environment: str, which: str = "latest") ->
         rows=manifest.rows,
         bytes=manifest.size,
         machine=f"{platform.node()} ({platform.system()} {platform.machine()})",
-        tool_version=tool_version(),
+        tool_version=version(),
     )
     try:
         _work(store, kms, manifest, report, started)

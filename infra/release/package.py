@@ -27,6 +27,8 @@ from infra.release.image import check_version
 BUILDERS: Final = ("docker", "podman", "nerdctl", "buildah")
 EPOCH: Final = 315_532_800
 """1980-01-01: what a zip file can say at the earliest."""
+WHEEL_SOURCES: Final = ("infra", "service", "alerts", "dashboards", "pyproject.toml", "README.md", "LICENSE")
+"""What `pip install .` packs (pyproject.toml)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +197,7 @@ def digest(path: Path) -> str:
 def _clean_tree(scratch: str) -> Path:
     """A copy of what git tracks: no build leftovers, no caches, no state."""
     target = Path(scratch) / "tree"
-    listed = _run(
-        ["git", "ls-files", "-z", "infra", "service", "pyproject.toml", "README.md", "LICENSE"]
-    ).stdout
+    listed = _run(["git", "ls-files", "-z", *WHEEL_SOURCES]).stdout
     for name in filter(None, listed.split("\0")):
         if (CHECKOUT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)

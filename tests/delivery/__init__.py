@@ -1,0 +1,1 @@
+"""The last mile: workflows, the installed tool, the composed system."""
