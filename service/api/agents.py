@@ -9,11 +9,12 @@ from msgspec import Meta, Struct
 
 from service.agents.base import AgentFailed, AgentRefused
 from service.agents.registry import Registry
+from service.api.call import Call, route_headers
 from service.api.endpoint import Door, answer, body
 from service.api.errors import ApiError
 from service.api.exchange import Exchange
 from service.api.openai_request import Count
-from service.api.pipeline import Call, Pipeline, route_headers
+from service.api.pipeline import Pipeline
 from service.api.streaming import whole
 from service.providers.base import CanonicalRequest, Message, Text
 

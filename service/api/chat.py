@@ -6,10 +6,11 @@ import time
 
 from service.api import openai_answer as answer
 from service.api import openai_request as wire
+from service.api.call import route_headers
 from service.api.decode import decode
 from service.api.exchange import JSON, Exchange
 from service.api.gate import Gate
-from service.api.pipeline import Pipeline, route_headers
+from service.api.pipeline import Pipeline
 from service.api.streaming import stream, whole
 
 

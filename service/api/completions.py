@@ -8,13 +8,14 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from service.api.call import Call, route_headers
 from service.api.decode import decode
 from service.api.errors import ApiError
 from service.api.exchange import JSON, Exchange
 from service.api.gate import Gate
 from service.api.openai_answer import DONE, FINISH, encode, usage
 from service.api.openai_request import Count, Penalty, Probability, StreamOptions
-from service.api.pipeline import Call, Pipeline, route_headers
+from service.api.pipeline import Pipeline
 from service.api.streaming import stream, whole
 from service.providers.base import CanonicalRequest, Message, StreamEnd, StreamEvent, Text, TextDelta
 

@@ -11,11 +11,12 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from service.api.call import outcome_of, route_headers
 from service.api.decode import decode
 from service.api.errors import ApiError
 from service.api.exchange import JSON, Exchange
 from service.api.gate import Gate
-from service.api.pipeline import Pipeline, outcome_of, route_headers
+from service.api.pipeline import Pipeline
 from service.providers.base import CanonicalRequest, EmbeddingRequest, EmbeddingResponse, Message, Text
 from service.routing.context import CallContext
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from service.api import anthropic_answer as answer
 from service.api import anthropic_messages as wire
+from service.api.call import route_headers
 from service.api.decode import decode
 from service.api.errors import ApiError
 from service.api.exchange import JSON, Exchange
 from service.api.gate import Gate
-from service.api.pipeline import Pipeline, route_headers
+from service.api.pipeline import Pipeline
 from service.api.streaming import stream, whole
 from service.providers.base import StreamEvent
 

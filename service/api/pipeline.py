@@ -5,33 +5,28 @@ trip, one provider call for identical requests, one usage row however it ends.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator
 from typing import Final, Protocol
 
-from service.api.exchange import Exchange, Headers
+from service.api.call import Call, usage_row
+from service.api.exchange import Exchange
 from service.api.refusals import limit_headers, refused
 from service.auth.permissions import Principal
 from service.cache import exact
-from service.cache.exact import Collector, Entry, Policy
+from service.cache.exact import Collector, Entry
 from service.limits.admission import Admission, Redis
-from service.limits.limiter import Plan, Plans
+from service.limits.limiter import Plans
 from service.providers.base import CanonicalRequest, CanonicalResponse, StreamEnd, StreamEvent, Usage
 from service.providers.catalog import find
-from service.providers.errors import ProviderError
 from service.providers.tokens import estimate_request
 from service.quality.scorer import Scorer
 from service.routing.context import CallContext
 from service.storage.journal import Journal
 from service.storage.redis_link import pack
-from service.storage.usage import UsageRow
 from service.telemetry.metrics import Metrics
 
 # Reserved for an answer whose length the client did not bound, until its usage is known.
 UNBOUNDED_ANSWER_TOKENS: Final = 512
-_HITS: Final = {
-    name: (b"x-superagent-cache", name.encode()) for name in ("exact", "semantic", "shared", "miss", "bypass")
-}
 
 
 class Router(Protocol):
@@ -44,34 +39,6 @@ class Router(Protocol):
     async def complete(self, request: CanonicalRequest, ctx: CallContext) -> CanonicalResponse: ...
 
     def stream(self, request: CanonicalRequest, ctx: CallContext) -> AsyncGenerator[StreamEvent, None]: ...
-
-
-class Call:
-    """One call on its way; `cache` is `exact`, `shared`, `miss` or `bypass`."""
-
-    __slots__ = (
-        "answer", "cache", "cache_key", "cached", "ctx", "estimate", "exchange", "outcome", "plan", "policy",
-        "principal", "request", "reserved", "stream",
-    )  # fmt: skip
-
-    def __init__(
-        self, exchange: Exchange, principal: Principal, request: CanonicalRequest, ctx: CallContext,
-        plan: Plan, stream: bool,
-    ) -> None:  # fmt: skip
-        self.exchange = exchange
-        self.principal = principal
-        self.request = request
-        self.ctx = ctx
-        self.plan = plan
-        self.stream = stream
-        self.policy: Policy = exact.NEVER
-        self.cache_key = ""
-        self.cache = "bypass"
-        self.cached: Entry | None = None
-        self.estimate = 0
-        self.reserved = 0
-        self.outcome = ""
-        self.answer: CanonicalResponse | None = None  # kept to be scored
 
 
 class Pipeline:
@@ -235,7 +202,7 @@ class Pipeline:
             async for event in events:
                 if first:
                     first = False
-                    self._journal.stream_opened(self._row(call, "open"))
+                    self._journal.stream_opened(usage_row(call, "open"))
                 if collector is not None:
                     if type(event) is StreamEnd:
                         response = collector.whole(event)
@@ -258,7 +225,7 @@ class Pipeline:
         call.outcome = outcome
         ctx, exchange = call.ctx, call.exchange
         if outcome == "ok" or ctx.attempts:  # a model that does not exist is nobody's usage
-            self._journal.append(self._row(call, outcome))
+            self._journal.append(usage_row(call, outcome))
             if call.answer is not None and outcome == "ok" and self._scorer is not None:
                 self._scorer.offer(exchange.request_id, ctx.provider or "", call.request, call.answer)
         if call.estimate:
@@ -277,44 +244,3 @@ class Pipeline:
             fields["output_tokens"] = ctx.usage.output_tokens
         if ctx.ttft is not None:
             fields["ttft_ms"] = round(ctx.ttft * 1000, 3)
-
-    def _row(self, call: Call, outcome: str) -> UsageRow:
-        ctx, exchange = call.ctx, call.exchange
-        usage = ctx.usage
-        hit = call.cached is not None
-        return UsageRow(
-            exchange.request_id,
-            time.time(),
-            call.principal.id,
-            exchange.template,
-            call.request.model,
-            ctx.provider or "",
-            ctx.model or "",
-            usage.input_tokens if usage is not None else 0,
-            usage.output_tokens if usage is not None else 0,
-            usage.cache_read_tokens if usage is not None else 0,
-            0.0 if hit else ctx.cost_usd,
-            exchange.seconds() * 1000,
-            ctx.ttft * 1000 if ctx.ttft is not None else None,
-            call.cache if hit else "",
-            outcome,
-            len(ctx.attempts),
-            call.stream,
-        )
-
-
-def outcome_of(error: BaseException) -> str:
-    """How the ledger calls a failure."""
-    if isinstance(error, asyncio.CancelledError | GeneratorExit):
-        return "cancelled"
-    return error.kind if isinstance(error, ProviderError) else "internal"
-
-
-def route_headers(call: Call) -> Headers:
-    """Who answered, after how many attempts, and what the cache had to do with it."""
-    ctx = call.ctx
-    return [
-        (b"x-superagent-provider", (ctx.provider or "").encode()),
-        (b"x-superagent-attempts", b"%d" % len(ctx.attempts)),
-        _HITS[call.cache],
-    ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from starlette.routing import BaseRoute, Route
 
+from service.agents.registry import Registry
 from service.api.admin import Admin
 from service.api.agents import Agents
 from service.api.chat import ChatCompletions
@@ -17,21 +18,51 @@ from service.api.edge import Handler
 from service.api.embeddings import Embeddings
 from service.api.endpoint import Door, Endpoint
 from service.api.gate import Gate
+from service.api.health import Health
 from service.api.messages import Messages
 from service.api.models import Models
+from service.api.pipeline import Pipeline, Router
 from service.api.runtime import Runtimes
 from service.api.sessions import Sessions
 from service.api.tokens import Tokens
 from service.api.usage import UsageReport
+from service.auth.audit import Audit
+from service.auth.keys import KeyStore
+from service.auth.revocations import Revocations
+from service.auth.sessions import TokenStore
+from service.auth.tokens import TokenSigner
+from service.debates.runner import Runner
+from service.settings import Settings
 from service.storage.conversations import Conversations
-
-if TYPE_CHECKING:
-    from service.app import Service
+from service.storage.database import Database
+from service.storage.redis_cluster import RedisCluster
+from service.storage.redis_link import RedisLink
+from service.storage.runtime_settings import RuntimeSettings
 
 Hot = dict[str, tuple[str, Handler]]
 
 
-def routes(service: Service, gate: Gate, door: Door) -> tuple[Hot, Cold]:
+class Parts(Protocol):
+    """What the endpoints are made of: `service.app.Service`, as far as this table needs it."""
+
+    settings: Settings
+    database: Database
+    replica: Database | None
+    link: RedisLink | RedisCluster | None
+    router: Router
+    pipeline: Pipeline
+    health: Health
+    keys: KeyStore
+    signer: TokenSigner
+    tokens: TokenStore
+    revocations: Revocations
+    runtime: RuntimeSettings
+    audit: Audit
+    agents: Registry
+    debates: Runner
+
+
+def routes(service: Parts, gate: Gate, door: Door) -> tuple[Hot, Cold]:
     """The table of everything that is served."""
     settings, pipeline, health = service.settings, service.pipeline, service.health
     size, seconds = settings.max_body_bytes, settings.body_timeout_seconds

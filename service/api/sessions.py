@@ -9,11 +9,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.api import openai_answer
+from service.api.call import Call, route_headers
 from service.api.endpoint import Door, answer, body, path_parameter
 from service.api.errors import ApiError
 from service.api.exchange import JSON, Exchange
 from service.api.openai_request import Count
-from service.api.pipeline import Call, Pipeline, route_headers
+from service.api.pipeline import Pipeline
 from service.api.streaming import whole
 from service.auth.permissions import Principal
 from service.providers.base import CanonicalRequest, Message, Text

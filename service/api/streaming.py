@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from service.api.call import Call, outcome_of, route_headers
 from service.api.errors import ApiError, body
 from service.api.exchange import Exchange
-from service.api.pipeline import Call, Pipeline, outcome_of, route_headers
+from service.api.pipeline import Pipeline
 from service.providers.base import CanonicalResponse, StreamEvent
 
 

@@ -1,0 +1,92 @@
+"""One call of a model on its way through the API: what it carries, and how it is booked and told."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+from service.api.exchange import Exchange, Headers
+from service.auth.permissions import Principal
+from service.cache import exact
+from service.cache.exact import Entry, Policy
+from service.limits.limiter import Plan
+from service.providers.base import CanonicalRequest, CanonicalResponse
+from service.providers.errors import ProviderError
+from service.routing.context import CallContext
+from service.storage.usage import UsageRow
+
+_HITS: Final = {
+    name: (b"x-superagent-cache", name.encode()) for name in ("exact", "semantic", "shared", "miss", "bypass")
+}
+
+
+class Call:
+    """One call on its way; `cache` is `exact`, `shared`, `miss` or `bypass`."""
+
+    __slots__ = (
+        "answer", "cache", "cache_key", "cached", "ctx", "estimate", "exchange", "outcome", "plan", "policy",
+        "principal", "request", "reserved", "stream",
+    )  # fmt: skip
+
+    def __init__(
+        self, exchange: Exchange, principal: Principal, request: CanonicalRequest, ctx: CallContext,
+        plan: Plan, stream: bool,
+    ) -> None:  # fmt: skip
+        self.exchange = exchange
+        self.principal = principal
+        self.request = request
+        self.ctx = ctx
+        self.plan = plan
+        self.stream = stream
+        self.policy: Policy = exact.NEVER
+        self.cache_key = ""
+        self.cache = "bypass"
+        self.cached: Entry | None = None
+        self.estimate = 0
+        self.reserved = 0
+        self.outcome = ""
+        self.answer: CanonicalResponse | None = None  # kept to be scored
+
+
+def usage_row(call: Call, outcome: str) -> UsageRow:
+    """The call as the ledger books it."""
+    ctx, exchange = call.ctx, call.exchange
+    usage = ctx.usage
+    hit = call.cached is not None
+    return UsageRow(
+        exchange.request_id,
+        time.time(),
+        call.principal.id,
+        exchange.template,
+        call.request.model,
+        ctx.provider or "",
+        ctx.model or "",
+        usage.input_tokens if usage is not None else 0,
+        usage.output_tokens if usage is not None else 0,
+        usage.cache_read_tokens if usage is not None else 0,
+        0.0 if hit else ctx.cost_usd,
+        exchange.seconds() * 1000,
+        ctx.ttft * 1000 if ctx.ttft is not None else None,
+        call.cache if hit else "",
+        outcome,
+        len(ctx.attempts),
+        call.stream,
+    )
+
+
+def outcome_of(error: BaseException) -> str:
+    """How the ledger calls a failure."""
+    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        return "cancelled"
+    return error.kind if isinstance(error, ProviderError) else "internal"
+
+
+def route_headers(call: Call) -> Headers:
+    """Who answered, after how many attempts, and what the cache had to do with it."""
+    ctx = call.ctx
+    return [
+        (b"x-superagent-provider", (ctx.provider or "").encode()),
+        (b"x-superagent-attempts", b"%d" % len(ctx.attempts)),
+        _HITS[call.cache],
+    ]
