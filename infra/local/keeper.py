@@ -33,7 +33,7 @@ def revive(place: Layout) -> None:
         orphans.end(place)
         supervision.launch(place)
         known = supervision.processes(place)
-        supervision.begin([name for name in known if name not in system.idle(load(place).versions)], place)
+        supervision.begin([name for name in known if name not in system.idle(load(place))], place)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from infra.home import CHECKOUT
 from infra.local import supervision
 from infra.local.layout import Layout, layout, write
 from infra.local.programs import Program
-from infra.local.state import change, load
+from infra.local.state import State, change, load
 from infra.stack.outputs import COLOURS, Colour
 
 ADDRESSES: Final[dict[Colour, tuple[str, ...]]] = {
@@ -41,7 +41,20 @@ class Slot:
 
 
 def slots(colour: Colour, place: Layout | None = None) -> list[Slot]:
-    """The slots of a colour, whether they run or not. Raises `UserError` before the first `up`."""
+    """The slots that a colour is meant to have, whether they run or not.
+
+    Raises `UserError` before the first `up`.
+    """
+    return every(colour, place)[: size(colour, load(place))]
+
+
+def size(colour: Colour, state: State) -> int:
+    """How many slots a colour is meant to have: all of its own, unless it was scaled."""
+    return state.sizes.get(colour, len(ADDRESSES[colour]))
+
+
+def every(colour: Colour, place: Layout | None = None) -> list[Slot]:
+    """The slots that a colour can have at most. Raises `UserError` before the first `up`."""
     ports = load(place).ports
     try:
         port, metrics_port = ports["service"], ports["service_metrics"]
@@ -54,32 +67,52 @@ def slots(colour: Colour, place: Layout | None = None) -> list[Slot]:
 
 
 def start_colour(colour: Colour, version: str, place: Layout | None = None) -> None:
-    """Start every slot of a colour with `version` and wait until the processes run.
+    """Start the slots of a colour with `version` and wait until the processes run.
 
     Slots that run another version are replaced; same version and settings: nothing happens. It neither
     waits for health nor registers targets. Raises `OperationFailed` when a process does not stay up.
     """
     place = place or layout()
-    wanted = slots(colour, place)
-    for slot in wanted:
+    known = every(colour, place)  # also those that only a later `resize` starts: with these settings
+    for slot in known:
         (place.data / "journal" / slot.name).mkdir(parents=True, exist_ok=True)
-    supervision.define([program(slot, version, place) for slot in wanted], place)
-    supervision.start_all([slot.name for slot in wanted], place)
+    supervision.define([program(slot, version, place) for slot in known], place)
+    supervision.start_all([slot.name for slot in slots(colour, place)], place)
     with change(place) as state:
         state.versions[colour] = version
+    write_targets(place)
+
+
+def resize(colour: Colour, count: int, place: Layout | None = None) -> None:
+    """Let a running colour have `count` slots: further ones start as the others were started, the last ones
+    drain and end. It neither waits for health nor touches targets. Returns when new processes run.
+    """
+    place = place or layout()
+    known = every(colour, place)
+    with change(place) as state:
+        state.sizes[colour] = count
+        if count == len(known):
+            del state.sizes[colour]
+    wanted = [slot.name for slot in known[:count]]
+    found = supervision.processes(place)
+    draining = [name for name in wanted if name in found and found[name].state == "STOPPING"]
+    supervision.stop_all(draining, place, seconds=STOP_SECONDS + 10)
+    supervision.start_all(wanted, place)
+    supervision.signal_stop([slot.name for slot in known[count:]], place)
     write_targets(place)
 
 
 def stop_colour(colour: Colour, place: Layout | None = None, wait: bool = True) -> None:
     """Let every slot of a colour drain and end; with `wait`, return when the processes are gone."""
     place = place or layout()
-    names = [slot.name for slot in slots(colour, place)]
+    names = [slot.name for slot in every(colour, place)]
     if wait:
         supervision.stop_all(names, place, seconds=STOP_SECONDS + 10)
     else:
         supervision.signal_stop(names, place)
     with change(place) as state:
         state.versions.pop(colour, None)
+        state.sizes.pop(colour, None)
     write_targets(place)
 
 
@@ -95,7 +128,7 @@ def living(colour: Colour, place: Layout | None = None) -> list[str]:
     found = supervision.processes(place)
     return [
         slot.name
-        for slot in slots(colour, place)
+        for slot in every(colour, place)
         if slot.name in found and found[slot.name].state in supervision.ALIVE
     ]
 

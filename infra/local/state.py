@@ -23,6 +23,8 @@ class State:
     """Part → port; the same after every restart."""
     versions: dict[str, str] = field(default_factory=dict)
     """Colour → version, for the colours that run (or ran at the last `down`)."""
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Colour → slots it is meant to have, for colours that were scaled; the others have all of theirs."""
     provisioned: str = ""
     """Fingerprint of the program and configuration that `outputs.json` came from."""
     complete: bool = False
@@ -76,6 +78,8 @@ def _checked(path: str, found: Any) -> State:
         raise _corrupt(path, "its ports are no numbers")
     if not isinstance(versions, dict) or not all(isinstance(label, str) for label in versions.values()):
         raise _corrupt(path, "its versions are no text")
+    if not isinstance(state.sizes, dict) or not all(isinstance(size, int) for size in state.sizes.values()):
+        raise _corrupt(path, "its sizes are no numbers")
     return state
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from infra.local import health, parts, supervision, system
+from infra.local import health, parts, slots, supervision, system
 from infra.local.layout import Layout
-from infra.local.state import load
+from infra.local.state import State, load
 from infra.stack.outputs import COLOURS
 
 
@@ -35,7 +35,7 @@ def status(place: Layout) -> list[PartStatus]:
     state = load(place)
     processes = supervision.processes(place)
     with ThreadPoolExecutor(max_workers=16) as pool:
-        names = [*_names(state.versions), *sorted(set(processes) - system.idle(state.versions))]
+        names = [*_names(state), *sorted(set(processes) - system.idle(state))]
         wanted = list(dict.fromkeys(names))
         return [*pool.map(lambda name: _one(name, place, processes, state.ports, state.versions), wanted)]
 
@@ -72,7 +72,12 @@ def _one(
     )
 
 
-def _names(versions: dict[str, str]) -> list[str]:
-    coloured = [f"{colour}-{number}" for colour in COLOURS if colour in versions for number in (1, 2)]
+def _names(state: State) -> list[str]:
+    coloured = [
+        f"{colour}-{number}"
+        for colour in COLOURS
+        if colour in state.versions
+        for number in range(1, slots.size(colour, state) + 1)
+    ]
     optional = [part.name for part in parts.PARTS if part.optional]
     return [*system.REQUIRED, *coloured, *optional]

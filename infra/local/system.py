@@ -13,6 +13,7 @@ from infra.local.alb.envoy import envoy_command, write_bootstrap
 from infra.local.credentials import value, write_urls
 from infra.local.layout import Layout, write
 from infra.local.programs import Program
+from infra.local.state import State
 
 REQUIRED: Final = ("postgres", "valkey", "aws", "alb", "envoy", "keeper")
 """Parts without which nothing works; the slots of a colour come on top."""
@@ -63,13 +64,13 @@ def programs(place: Layout, ports: dict[str, int]) -> list[Program]:
     ]
 
 
-def idle(versions: dict[str, str]) -> set[str]:
-    """Slots of colours that are not meant to run."""
+def idle(state: State) -> set[str]:
+    """Slots that are not meant to run: of idle colours, and those that a colour was scaled in by."""
     return {
         f"{colour}-{number}"
         for colour, addresses in slots.ADDRESSES.items()
-        if colour not in versions
         for number, _ in enumerate(addresses, start=1)
+        if colour not in state.versions or number > slots.size(colour, state)
     }
 
 

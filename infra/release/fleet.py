@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from infra.errors import OperationFailed
 from infra.stack.outputs import Colour
 
 
@@ -31,6 +32,15 @@ class Rollout:
     @property
     def complete(self) -> bool:
         return self.desired > 0 and self.ready >= self.desired
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """How many instances a colour is meant to have, and between which bounds that may change."""
+
+    desired: int
+    minimum: int
+    maximum: int
 
 
 class Migration(Protocol):
@@ -64,6 +74,17 @@ class Fleet(Protocol):
         """Where the scaling stands."""
         ...
 
+    def capacity(self, colour: Colour) -> Capacity:
+        """Size and bounds of a colour that runs."""
+        ...
+
+    def resize(self, colour: Colour, instances: int) -> None:
+        """Ask for so many instances of a colour that runs; those too many drain first. Outside of releases.
+
+        Raises `OperationFailed` beyond the bounds of `capacity`.
+        """
+        ...
+
     def scale_down(self, colour: Colour) -> None:
         """Ask for none. Instances drain: open requests end first."""
         ...
@@ -83,3 +104,11 @@ class Fleet(Protocol):
     def migrate(self, colour: Colour, image: str) -> Migration:
         """Start `python -m service migrate` of `image`; `colour` is the idle one."""
         ...
+
+
+def within(capacity: Capacity, colour: Colour, instances: int) -> None:
+    """Raise `OperationFailed` for a size that a colour may not have."""
+    if not capacity.minimum <= instances <= capacity.maximum:
+        raise OperationFailed(
+            f"{colour} may have {capacity.minimum} to {capacity.maximum} instances, not {instances}"
+        )

@@ -15,7 +15,7 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from infra.errors import OperationFailed, UserError
-from infra.release.fleet import Instance, Migration, Rollout
+from infra.release.fleet import Capacity, Instance, Migration, Rollout, within
 from infra.release.image import ImageParameters, find_in_ecr
 from infra.stack.outputs import COLOURS, Colour
 
@@ -61,6 +61,15 @@ class AsgFleet:
     def rollout(self, colour: Colour) -> Rollout:
         group = self._group(colour)
         return Rollout(group["DesiredCapacity"], len(_in_service(group)))
+
+    def capacity(self, colour: Colour) -> Capacity:
+        group = self._group(colour)
+        return Capacity(group["DesiredCapacity"], max(1, group["MinSize"]), group["MaxSize"])
+
+    def resize(self, colour: Colour, instances: int) -> None:
+        group = self._group(colour)
+        within(self.capacity(colour), colour, instances)
+        self._resize(colour, group, group["MinSize"], instances)
 
     def scale_down(self, colour: Colour) -> None:
         self._resize(colour, self._group(colour), 0, 0)

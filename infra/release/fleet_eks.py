@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from infra.release.fleet import Instance, Migration, Rollout
+from infra.release.fleet import Capacity, Instance, Migration, Rollout, within
 from infra.release.image import find_in_ecr
 from infra.release.kube import Kube
 from infra.stack.outputs import COLOURS, Colour
@@ -71,6 +71,18 @@ class EksFleet:
             if condition["type"] == "Progressing" and condition["status"] == "False":
                 return Rollout(desired, ready, condition.get("message") or condition.get("reason", "stuck"))
         return Rollout(desired, ready, self._hopeless(colour))
+
+    def capacity(self, colour: Colour) -> Capacity:
+        desired = int(self._deployment(colour)["spec"].get("replicas", 1))
+        found = self.kube.get(self._autoscaler(colour))
+        most = int(found["spec"]["maxReplicas"]) if found is not None else max(1, desired)
+        return Capacity(desired, max(1, self._floor(colour)), most)
+
+    def resize(self, colour: Colour, instances: int) -> None:
+        """The autoscaler would take a mere change of the size back: its minimum moves along."""
+        within(self.capacity(colour), colour, instances)
+        self._hold(colour, instances)
+        self._scale(colour, instances)
 
     def scale_down(self, colour: Colour) -> None:
         self._scale(colour, 0)

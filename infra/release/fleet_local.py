@@ -10,10 +10,11 @@ from typing import IO, Any, Protocol
 
 from infra.home import CHECKOUT
 from infra.release import source_scrape
-from infra.release.fleet import Instance, Migration, Rollout
+from infra.release.fleet import Capacity, Instance, Migration, Rollout, within
 from infra.release.image import ImageParameters
 from infra.release.sample import IN_FLIGHT
 from infra.stack.outputs import Colour
+from infra.stack.profiles import profile
 
 
 class Slot(Protocol):
@@ -36,6 +37,14 @@ class Slots(Protocol):
 
     def start(self, colour: Colour, version: str) -> None:
         """Start every slot of a colour and register it; a slot that runs another version is replaced."""
+        ...
+
+    def most(self, colour: Colour) -> int:
+        """How many slots the colour can have."""
+        ...
+
+    def resize(self, colour: Colour, count: int) -> None:
+        """Let a running colour have so many slots, registered; those too many are deregistered first."""
         ...
 
     def stop(self, colour: Colour) -> None:
@@ -73,6 +82,15 @@ class LocalFleet:
 
     def rollout(self, colour: Colour) -> Rollout:
         return Rollout(desired=len(self.slots.of(colour)), ready=len(self.slots.running(colour)))
+
+    def capacity(self, colour: Colour) -> Capacity:
+        limits = profile("local")
+        most = min(int(limits["max_size"]), self.slots.most(colour))
+        return Capacity(len(self.slots.of(colour)), int(limits["min_size"]), most)
+
+    def resize(self, colour: Colour, instances: int) -> None:
+        within(self.capacity(colour), colour, instances)
+        self.slots.resize(colour, instances)
 
     def scale_down(self, colour: Colour) -> None:
         if self.slots.running(colour):

@@ -46,7 +46,7 @@ def build(found: Environment) -> tuple[Fleet, Source]:
 
         fleet = LocalFleet(LocalSlots(found.client("elbv2"), outputs), images)
         return fleet, ScrapeSource(fleet.metrics_urls)
-    source = PrometheusSource(_metric_store(found), outputs.environment)
+    source = PrometheusSource(metric_store(found), outputs.environment)
     if outputs.compute == "ec2":
         return _on_ec2(found, images, source), source
     from infra.release.fleet_eks import EksFleet
@@ -67,11 +67,15 @@ def _on_ec2(found: Environment, images: ImageParameters, source: PrometheusSourc
     )
 
 
-def _metric_store(found: Environment) -> Prometheus:
-    """`SUPERAGENT_PROMETHEUS_URL`, else the environment's AMP workspace, found by its alias."""
+def metric_store(found: Environment) -> Prometheus:
+    """`SUPERAGENT_PROMETHEUS_URL`, else the local system's Prometheus, else the environment's AMP workspace,
+    found by its alias. Raises `UserError` when there is none.
+    """
     region = found.outputs.region
     if url := os.environ.get("SUPERAGENT_PROMETHEUS_URL"):
         return Prometheus(url, region if "aps-workspaces" in url else None)
+    if found.endpoint is not None:
+        return Prometheus(f"http://127.0.0.1:{_local_port('prometheus')}")
     alias = Names(found.outputs.environment).of("metrics")
     amp = found.client("amp")
     for one in amp.list_workspaces(alias=alias)["workspaces"]:
@@ -82,3 +86,12 @@ def _metric_store(found: Environment) -> Prometheus:
         f"There is no AMP workspace with alias {alias}, so nothing to judge a release by.",
         "Run `pulumi up`, or name a Prometheus in SUPERAGENT_PROMETHEUS_URL.",
     )
+
+
+def _local_port(part: str) -> int:
+    from infra.local.state import load
+
+    port = load().ports.get(part)
+    if port is None:
+        raise UserError(f"The local system has no {part}.", "Start it with `superagent up`.")
+    return port

@@ -25,6 +25,18 @@ class LocalSlots:
         slots.start_colour(colour, version)
         self._elb.register_targets(TargetGroupArn=self._groups[colour], Targets=self._targets(colour))
 
+    def most(self, colour: Colour) -> int:
+        return len(slots.every(colour))
+
+    def resize(self, colour: Colour, count: int) -> None:
+        """Processes before targets on the way out, targets before processes on the way in."""
+        group, known = self._groups[colour], slots.every(colour)
+        leaving = [{"Id": slot.host, "Port": slot.port} for slot in known[count:]]
+        if leaving:
+            self._elb.deregister_targets(TargetGroupArn=group, Targets=leaving)
+        slots.resize(colour, count)
+        self._elb.register_targets(TargetGroupArn=group, Targets=self._targets(colour))
+
     def stop(self, colour: Colour) -> None:
         """Deregister, so that no new request comes, and let the processes drain and end."""
         group = self._groups[colour]

@@ -7,9 +7,10 @@ import json
 import pytest
 
 from infra.errors import UserError
-from infra.local import slots, summary
+from infra.local import slots, summary, system
 from infra.local.layout import Layout
-from infra.local.state import change
+from infra.local.state import change, load
+from infra.local.status import status
 from infra.local.up import Result
 
 
@@ -73,6 +74,18 @@ def test_prometheus_is_told_the_colours_that_run(place):
     found = json.loads((place.targets / "service.json").read_text())
     assert [one["targets"] for one in found] == [["127.0.0.21:8001"], ["127.0.0.22:8001"]]
     assert found[0]["labels"] == {"colour": "green", "slot": "green-1", "environment": "local"}
+
+
+def test_a_colour_that_was_scaled_in_has_fewer_slots_everywhere(place):
+    with change(place) as state:
+        state.versions, state.sizes = {"blue": "v1"}, {"blue": 1}
+    assert [slot.name for slot in slots.slots("blue", place)] == ["blue-1"]
+    assert len(slots.slots("green", place)) == 2
+    slots.write_targets(place)
+    found = json.loads((place.targets / "service.json").read_text())
+    assert [one["targets"] for one in found] == [["127.0.0.11:8001"]]
+    assert system.idle(load(place)) == {"blue-2", "green-1", "green-2"}
+    assert {"blue-1", "blue-2"} & {one.part for one in status(place)} == {"blue-1"}
 
 
 def test_nothing_runs_without_a_supervisor(place):

@@ -45,9 +45,21 @@ class ProcessSlots:
 
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     migration: tuple[str, ...] = ("-c", "pass")
+    sizes: dict[Colour, int] = field(default_factory=dict)
+
+    def most(self, colour: Colour) -> int:
+        return 2
 
     def of(self, colour: Colour) -> list[ProcessSlot]:
-        return [ProcessSlot(f"{colour}-{n}") for n in (1, 2)]
+        return [ProcessSlot(f"{colour}-{n}") for n in range(1, 1 + self.sizes.get(colour, 2))]
+
+    def resize(self, colour: Colour, count: int) -> None:
+        self.sizes[colour] = count
+        wanted = {slot.name for slot in self.of(colour)}
+        for name in self.running(colour):
+            if name not in wanted:
+                self.processes[name].terminate()
+        self.start(colour, "")
 
     def start(self, colour: Colour, version: str) -> None:
         for slot in self.of(colour):
@@ -245,6 +257,22 @@ def test_a_stopped_colour_can_come_back(fleet: Fleet) -> None:
     until(lambda: fleet.stopped("blue"), "blue stops")
     running(fleet, "blue", "green", V1)
     assert not fleet.stopped("blue")
+
+
+def test_a_running_colour_is_resized_within_its_bounds_and_not_beyond(fleet: Fleet) -> None:
+    running(fleet, "blue", "green", V1)
+    bounds = fleet.capacity("blue")
+    assert bounds.desired == 2
+    for size in (bounds.maximum, bounds.minimum):
+        fleet.resize("blue", size)
+        fleet.resize("blue", size)
+        until(lambda: fleet.rollout("blue").complete, "the new size runs")
+        until(lambda: len(fleet.instances("blue")) == size, "no more and no fewer than that")  # noqa: B023
+        assert fleet.capacity("blue").desired == size
+    for wrong in (bounds.minimum - 1, bounds.maximum + 1):
+        with pytest.raises(OperationFailed, match="may have"):
+            fleet.resize("blue", wrong)
+    assert fleet.capacity("blue").desired == bounds.minimum
 
 
 def finished(poll: Callable[[], str | None]) -> str:

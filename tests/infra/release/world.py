@@ -26,7 +26,7 @@ from infra.release.analysis import ColourAnalysis
 from infra.release.announce import Announcements
 from infra.release.controller import Controller
 from infra.release.effects import Effects
-from infra.release.fleet import Instance, Rollout
+from infra.release.fleet import Capacity, Instance, Rollout
 from infra.release.image import ImageParameters
 from infra.release.journal import Journal
 from infra.release.lease import Lease
@@ -173,6 +173,12 @@ class WorldFleet:
 
     def rollout(self, colour: Colour) -> Rollout:
         return Rollout(2, len(self.world.fleet_state[colour]))
+
+    def capacity(self, colour: Colour) -> Capacity:
+        return Capacity(len(self.world.fleet_state[colour]), 1, 2)
+
+    def resize(self, colour: Colour, instances: int) -> None:
+        raise AssertionError("a release never resizes")
 
     def scale_down(self, colour: Colour) -> None:
         self.world.log.append(f"scale-down {colour}")
