@@ -30,7 +30,7 @@ def free_port(host: str = "127.0.0.1") -> int:
         return port
 
 
-def wait_until(ready: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+def wait_until(ready: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
     """Poll a condition every 20 ms; fail with its name after `seconds`."""
     deadline = time.monotonic() + seconds
     while not ready():

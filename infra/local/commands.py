@@ -14,6 +14,7 @@ from infra.errors import UserError
 from infra.local.layout import layout
 
 if TYPE_CHECKING:
+    from infra.local.intent import DownIntent, UpIntent
     from infra.local.status import PartStatus
 
 PORT = click.IntRange(1, 65535)
@@ -23,8 +24,9 @@ PORT = click.IntRange(1, 65535)
 @click.option("--version", default="v1", show_default=True, help="Version label of a first start.")
 @click.option("--port", type=PORT, help="Port of the API; else 8080 or the next free one, remembered.")
 @click.option("--test-port", type=PORT, help="Port of the test listener; else 8081 or the next free one.")
+@click.option("--dry-run", is_flag=True, help="Say what would be started, and start nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print what runs as JSON.")
-def up(version: str, port: int | None, test_port: int | None, as_json: bool) -> None:
+def up(version: str, port: int | None, test_port: int | None, dry_run: bool, as_json: bool) -> None:
     """Start the whole system on this machine; harmless when it runs.
 
     Data, ports and versions of earlier runs are found again. A new version goes out with
@@ -33,11 +35,15 @@ def up(version: str, port: int | None, test_port: int | None, as_json: bool) -> 
     \b
     superagent up                  Postgres, Valkey, AWS API, load balancer, service, Prometheus
     superagent up --port 9000      the API on a port of your choice
+    superagent up --dry-run        which binaries, versions and ports; nothing is started
     SUPERAGENT_HOME=/tmp/two superagent up    a second system beside the first
     """
-    from infra.local import packages, summary
+    from infra.local import intent, packages, summary
     from infra.local.lifecycle import Options, bring_up
 
+    if dry_run:
+        _intent(intent.of_up(layout(), version), as_json)
+        return
     asked = {name: number for name, number in (("api", port), ("test", test_port)) if number}
     try:
         packages.fetch_once()
@@ -53,20 +59,33 @@ def up(version: str, port: int | None, test_port: int | None, as_json: bool) -> 
 
 @click.command()
 @click.option("--purge", is_flag=True, help="Remove data, logs and configuration too.")
-def down(purge: bool) -> None:
+@click.option("--dry-run", is_flag=True, help="Say what would be stopped and removed, and do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: as JSON.")
+def down(purge: bool, dry_run: bool, as_json: bool) -> None:
     """Stop the system; open requests finish first. The data stays unless --purge.
 
     \b
     superagent down            `superagent up` finds everything again
     superagent down --purge    leaves no file and no process of this checkout
+    superagent down --purge --dry-run    what that would stop and how much it would remove
     """
+    from infra.local import intent
     from infra.local.lifecycle import take_down
     from infra.local.parts import cache_folder
     from infra.local.progress import Progress
 
+    if dry_run:
+        _intent(intent.of_down(layout(), purge), as_json)
+        return
+    if as_json:
+        raise UserError("--json says what --dry-run found.", "Add --dry-run, or leave --json out.")
     progress = Progress()
-    with progress.shown(), progress.step("Stopped and removed" if purge else "Stopped"):
-        did = take_down(layout(), purge)
+    try:
+        with progress.shown(), progress.step("Stopped and removed" if purge else "Stopped"):
+            did = take_down(layout(), purge)
+    except KeyboardInterrupt:
+        err.print("Interrupted; some parts may still run. `superagent down` again stops the rest.")
+        sys.exit(130)
     if not did:
         err.print("Nothing was running.")
     elif purge and cache_folder().exists():
@@ -120,6 +139,13 @@ def logs(part: str | None, follow: bool, lines: int) -> None:
             click.echo(line)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _intent(found: UpIntent | DownIntent, as_json: bool) -> None:
+    if as_json:
+        print_json(asdict(found))
+    else:
+        out.print("\n".join(found.lines()), soft_wrap=True, markup=False)
 
 
 def _table(found: list[PartStatus]) -> str:

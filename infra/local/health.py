@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import http.client
 import subprocess
+import time
+from pathlib import Path
 
 from infra.local import parts, valkey
+from infra.local.alb import REPORTED
 from infra.local.layout import Layout
 from infra.local.slots import ADDRESSES
 
@@ -22,9 +25,11 @@ HTTP_PATHS = {
     "console": "/api/dashboards",
 }
 ASKABLE = frozenset(
-    ["postgres", "valkey", *HTTP_PATHS, *(f"{colour}-{n}" for colour in ADDRESSES for n in (1, 2))]
+    ["postgres", "valkey", "alb", *HTTP_PATHS, *(f"{colour}-{n}" for colour in ADDRESSES for n in (1, 2))]
 )
-"""Parts that answer for themselves; of the others only the process can be seen."""
+"""Parts that answer for themselves; of the others only the process can be seen (`process_problem`)."""
+SILENCE_SECONDS = 15.0
+"""The load balancer's controller reports every other second; this long without is no hiccup."""
 
 
 def problem(part: str, place: Layout, ports: dict[str, int]) -> str:
@@ -33,6 +38,8 @@ def problem(part: str, place: Layout, ports: dict[str, int]) -> str:
         return _postgres(ports["postgres"])
     if part == "valkey":
         return valkey.ping(place, ports["valkey"], SECONDS)
+    if part == "alb":
+        return _reports(place.conf / "alb" / REPORTED)
     if part in HTTP_PATHS:
         return http_problem("127.0.0.1", ports[part], HTTP_PATHS[part])
     if part == "api":
@@ -56,6 +63,25 @@ def http_problem(host: str, port: int, path: str) -> str:
     finally:
         connection.close()
     return "" if 200 <= answer.status < 300 else f"HTTP {answer.status} {body}".strip()
+
+
+def process_problem(pid: int) -> str:
+    """Empty for a process that lives and is not held (proc(5), state `T` or `Z`)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return "its process is gone"
+    return {"T": "its process is stopped by a signal", "t": "a debugger holds it", "Z": "it has ended"}.get(
+        state, ""
+    )
+
+
+def _reports(beat: Path) -> str:
+    try:
+        silence = time.time() - beat.stat().st_mtime
+    except OSError:
+        return "it has not reported target health to the AWS API yet"
+    return f"no report to the AWS API for {silence:.0f} s" if silence > SILENCE_SECONDS else ""
 
 
 def _postgres(port: int) -> str:

@@ -57,8 +57,10 @@ def _one(
         problem = "the supervisor does not run it"
     elif name in health.ASKABLE and process.state in ("RUNNING", "STARTING"):
         problem = health.problem(name, place, ports)
+    elif process.state == "RUNNING":
+        problem = health.process_problem(process.pid)
     else:
-        problem = "" if process.state == "RUNNING" else f"its process is {process.state}"
+        problem = f"its process is {process.state}"
     return PartStatus(
         part=name,
         state=process.state if process else "DOWN",

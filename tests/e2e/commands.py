@@ -35,7 +35,7 @@ class SuperAgent:
             env=self.environment(**environment),
         )
 
-    def run(self, *words: str, seconds: float = 110, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, seconds: float = 240, **environment: str) -> subprocess.CompletedProcess[str]:
         process = self.start(*words, **environment)
         try:
             output, complaint = process.communicate(timeout=seconds)

@@ -105,10 +105,17 @@ def test_a_second_up_changes_nothing(running):
 
 
 def test_a_second_system_stands_beside_the_first(running, tmp_path):
-    """Another checkout chooses other ports without being told, and takes nothing with it when it goes."""
+    """Another checkout chooses other ports without being told, and takes nothing with it when it goes.
+
+    Its first `up` is typed twice at once: one starts everything, the other says so and touches nothing.
+    """
     other = SuperAgent(tmp_path / "other")
     try:
-        said = json.loads(other.must("up", "--json"))
+        twice = [other.start("up", "--json"), other.start("up", "--json")]
+        answers = [(*process.communicate(timeout=110), process.returncode) for process in twice]
+        (output, _, _), (_, complaint, code) = sorted(answers, key=lambda answer: answer[2])
+        assert (code, "works on" in complaint) == (2, True), answers
+        said = json.loads(output)
         assert not set(said["ports"].values()) & set(running.superagent.ports().values())
         assert said["admin_key"] != running.key
     finally:
@@ -162,6 +169,21 @@ def test_the_data_the_ports_and_the_release_survive_down_and_up(running):
     assert json.loads(said)["versions"] == {"green": "v2"}
     assert running.superagent.ports() == ports
     assert running.ask("the key still works") == "the key still works"
+
+
+def test_a_down_that_was_interrupted_is_finished_by_the_next(running):
+    process = running.superagent.start("down")
+    running.superagent.wait(
+        lambda parts: process.poll() is not None or any(not part["healthy"] for part in parts.values()),
+        "down has begun",
+    )
+    process.send_signal(signal.SIGINT)
+    _, complaint = process.communicate(timeout=110)
+    assert process.returncode == 0 or (process.returncode, "down` again" in complaint) == (130, True)
+    running.superagent.run("down")
+    assert orphans.find(Layout(running.superagent.home)) == []
+    running.superagent.must("up")
+    assert running.ask("after that") == "after that"
 
 
 def test_everything_is_back_by_itself_after_the_supervisor_was_killed(running):

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import click
 
 from infra.errors import UserError
+from infra.local.alb import REPORTED
 from infra.local.alb.config import Resources, Settings, resources
 from infra.local.alb.envoy import Admin, remove_leftovers, reports, write_bootstrap, write_resources
 from infra.local.alb.model import Edge, Forward, returned, without
@@ -153,6 +154,7 @@ class Controller:
             return
         call(self._api_port, "POST", "/superagent/target-health", seen)
         self._reported, self._reported_at = seen, now
+        (self._folder / REPORTED).touch()
         drained = any(one["state"] == "unused" for group in seen.values() for one in group.values())
         if drained:  # the API lists that target no more
             self._changed.set()

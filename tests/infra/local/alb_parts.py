@@ -183,7 +183,7 @@ class Balancer:
             self._processes[name] = subprocess.Popen(command, stdout=log, stderr=log)
 
 
-async def until(condition: Any, what: str, seconds: float = 20.0) -> None:
+async def until(condition: Any, what: str, seconds: float = 60.0) -> None:
     """Wait for a condition (sync or async) without blocking the targets, which live in this loop."""
     deadline = asyncio.get_running_loop().time() + seconds
     while True:
