@@ -97,7 +97,7 @@ def test_limits_and_auth_hold_without_redis(world: World) -> None:
     assert ask(world.service.port, "sk-" + "x" * 43).status == 401
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_postgres_killed_and_back_under_load(world: World) -> None:
     with Traffic(world.service.port, world.key) as traffic:
         traffic.more(50)
@@ -129,7 +129,7 @@ def _post(world: World, path: str, body: dict[str, Any]) -> int:
         return error.code
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_killed_without_postgres_the_journal_is_shipped_by_the_next_start(world: World) -> None:
     with Traffic(world.service.port, world.key) as traffic:
         traffic.more(30)

@@ -12,7 +12,7 @@ from infra.local.layout import Layout
 from tests.e2e.commands import SuperAgent
 from tests.parts import wait_until
 
-pytestmark = [pytest.mark.component, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.component, pytest.mark.timeout(400)]
 
 
 @pytest.fixture

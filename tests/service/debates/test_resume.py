@@ -20,7 +20,7 @@ from tests.service.fakes.serving import Send, serve
 from tests.service.running import Process, create_key, process
 from tests.service.stores import Postgres, postgres
 
-pytestmark = [pytest.mark.component, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.component, pytest.mark.timeout(400)]
 
 # Round 2 has turns that are done and turns that are not when the node goes: p4 answers at once, p1 after 2 s.
 PARTICIPANTS = [
