@@ -24,6 +24,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "restore": ("infra.recovery.restore_command:restore", "Bring a backup back, prove it, cut over."),
     "drill": ("infra.recovery.drill_command:command", "Rehearse the restore of the newest backup."),
     "backup": ("infra.recovery.commands:backup", "Make, list, verify and prune backups."),
+    "doctor": ("infra.local.doctor_command:doctor", "Say what this machine has and lacks."),
     "completion": ("infra.completion:completion", "Let bash, zsh or fish complete verbs and options."),
 }
 

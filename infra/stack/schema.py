@@ -9,6 +9,8 @@ every stack, and with a default it would override the profiles.
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from infra.home import CHECKOUT
@@ -21,10 +23,19 @@ BEGIN: Final = "# --- configuration keys, written by `python -m infra.stack.sche
 WIDTH: Final = 108
 
 
-def keys() -> str:
-    """One paragraph a key: name, type and limits, default or the profiles' values, meaning."""
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One configuration key in words."""
+
+    name: str
+    type: str
+    default: str
+    about: str
+
+
+def described() -> Iterator[Key]:
+    """Every key: name, type and limits, default or the profiles' values, meaning."""
     schema = Settings.model_json_schema()["properties"]
-    lines = [BEGIN]
     for name, field in Settings.model_fields.items():
         if name == "environment":
             default = "the stack's name"
@@ -33,7 +44,14 @@ def keys() -> str:
             default = "; ".join(f"{environment} {_text(value)}" for environment, value in cells)
         else:
             default = f"default {_text(field.default)}"
-        about = f"{PROJECT}:{name}  ({_type(schema[name])})  {default}. {field.description or ''}".rstrip()
+        yield Key(name, _type(schema[name]), default, field.description or "")
+
+
+def keys() -> str:
+    """The comment block: one paragraph a key."""
+    lines = [BEGIN]
+    for key in described():
+        about = f"{PROJECT}:{key.name}  ({key.type})  {key.default}. {key.about}".rstrip()
         lines += textwrap.wrap(
             about, WIDTH, initial_indent="# ", subsequent_indent="#     ", break_on_hyphens=False
         )
