@@ -12,7 +12,7 @@ from service.api.exchange import Exchange
 
 
 class Cold:
-    """Calls the router with a `send` that adds the common headers and notes the status."""
+    """Lets the router find the endpoint, which answers through the exchange."""
 
     def __init__(self, routes: list[BaseRoute], hot: dict[str, str]) -> None:
         self._router = Router(routes=routes, redirect_slashes=False)
@@ -27,18 +27,8 @@ class Cold:
             raise not_allowed(exchange.method, hot_method)
         exchange.template = self._template(scope, exchange.method)
         scope["superagent.exchange"] = exchange
-
-        async def send(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                exchange.status = message["status"]
-                message["headers"] = [
-                    *message.get("headers", []),
-                    *exchange.own_headers(),
-                ]
-            await exchange.send(message)
-
         try:
-            await self._router(scope, exchange.receive, send)
+            await self._router(scope, _nothing, _nothing)
         except HTTPException as error:
             raise ApiError(error.status_code, str(error.detail)) from None
 
@@ -59,3 +49,8 @@ def not_allowed(method: str, allowed: str) -> ApiError:
     return ApiError(
         405, f"{method[:20]} is not allowed here; use {allowed}.", headers=((b"allow", allowed.encode()),)
     )
+
+
+async def _nothing(message: Any = None) -> Any:
+    """Endpoints read and answer through their exchange."""
+    raise RuntimeError("ASGI's receive and send are not used here")

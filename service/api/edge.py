@@ -1,4 +1,4 @@
-"""The outermost app: identifies, dispatches, counts and logs each request, and turns every failure into the
+"""The outermost layer: identifies, dispatches, counts and logs each request, and turns every failure into the
 error format. Hot paths are called straight; everything else goes through Starlette's router.
 """
 
@@ -31,7 +31,9 @@ SECURITY_HEADERS: Final[Headers] = [
 
 
 class Edge:
-    """An ASGI app. `hot` maps (path) to (method, handler); `cold` is any ASGI app for the rest."""
+    """Called by `ApiProtocol` with each request. `hot` maps a path to (method, handler), `cold` takes the
+    rest; `paths` has the hot ones as they stand in a request line; connections enter themselves.
+    """
 
     def __init__(
         self,
@@ -47,7 +49,9 @@ class Edge:
         self._metrics = metrics
         self._log = log
         self._cors = cors
-        self._common = Common([(b"build", version.encode()), *SECURITY_HEADERS])
+        self.paths = {path.encode(): path for path in hot}
+        self.connections: set[Any] = set()
+        self.common = Common([(b"build", version.encode()), *SECURITY_HEADERS])
         self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
         self._open: set[Exchange] = set()
         metrics.http_in_flight.labels().set_function(lambda: float(len(self._open)))
@@ -59,7 +63,7 @@ class Edge:
 
     def drain(self) -> None:
         """From now on every answer asks the client (or balancer) to use another connection."""
-        self._common = Common(self._common.headers, closing=True)
+        self.common = Common(self.common.headers, closing=True)
 
     def start(self) -> None:
         self._sweeper = asyncio.create_task(self._sweep(), name="sweeper")
@@ -70,12 +74,12 @@ class Edge:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sweeper
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return
-        exchange = Exchange(scope, receive, send, self._common, self._describe)
+    async def __call__(self, exchange: Exchange, task: asyncio.Task[Any]) -> None:
+        """Answer one request; `task` runs this, to be cancelled when nobody waits any more."""
+        exchange.common = self.common
+        exchange.describe = self._describe
+        exchange.task = task
         self._open.add(exchange)
-        exchange.task = asyncio.current_task()
         try:
             if b"origin" in exchange.headers:
                 exchange.response_headers += self._cors.headers(exchange.headers)
@@ -106,11 +110,9 @@ class Edge:
     async def _cancelled(self, exchange: Exchange) -> None:
         """Cancelled by the sweeper (slow body), by the client going away, or by the server stopping."""
         if exchange.timed_out and exchange.status == 0:
-            assert exchange.task is not None
             exchange.task.uncancel()
             await exchange.fail(ApiError(408, "The request's body did not arrive in time."))
         elif exchange.disconnected:
-            assert exchange.task is not None
             exchange.task.uncancel()
             exchange.status = CLIENT_CLOSED
         else:
@@ -164,15 +166,17 @@ class Edge:
         )
 
     async def _sweep(self) -> None:
-        """Ends requests whose body is too slow: one task for all, not a timer each."""
+        """Ends slow bodies and silent connections: one task for all, not a timer each."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             now = time.monotonic()
             for exchange in list(self._open):
                 if 0.0 < exchange.body_deadline < now and not exchange.timed_out:
                     exchange.timed_out = True
-                    if exchange.task is not None:
-                        exchange.task.cancel()
+                    exchange.task.cancel()
+            for connection in list(self.connections):
+                if 0.0 < connection.due < now:
+                    connection.silent()
 
 
 METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})

@@ -72,7 +72,7 @@ def query(exchange: Exchange, kind: type[T]) -> T:
     """The query string as a struct; unknown names are refused. Raises `ApiError` 400."""
     try:
         pairs = parse_qsl(
-            exchange.scope.get("query_string", b"").decode("ascii"),
+            exchange.query.decode("ascii"),
             keep_blank_values=True,
             strict_parsing=False,
             max_num_fields=50,

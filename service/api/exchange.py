@@ -7,7 +7,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from service.api import errors
 from service.api.errors import ApiError
@@ -17,12 +17,19 @@ Headers = list[tuple[bytes, bytes]]
 
 CLOSE: Final = (b"connection", b"close")
 JSON: Final = (b"content-type", b"application/json")
-EVENTS: Final = (b"content-type", b"text/event-stream; charset=utf-8")
+EVENTS: Final = (
+    b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
+)
 CLIENT_CLOSED: Final = 499
 
 # Ids are unique for ever without asking anybody: 64 random bits a process, and a counter.
-_BOOT: Final = os.urandom(8).hex()
+_BOOT: Final = f"req_{os.urandom(8).hex()}"
 _COUNTER: Final = itertools.count(1)
+
+
+def header_lines(headers: Headers) -> bytes:
+    """As they stand in a head, each with its line end."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
 class Common:
@@ -32,52 +39,136 @@ class Common:
 
     def __init__(self, headers: Headers, *, closing: bool = False) -> None:
         self.closing = closing
-        self.headers = [*headers, CLOSE] if closing else headers
-        self.lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        self.headers = headers
+        self.lines = header_lines(headers)
+
+
+class Connection(Protocol):
+    """What an exchange needs of the connection it came in on (`ApiProtocol`)."""
+
+    client: str
+    on_disconnect: Callable[[], None] | None
+
+    def resume(self) -> None: ...
+
+    def room(self) -> asyncio.Future[None] | None: ...
+
+    def proceed(self, exchange: Exchange) -> None: ...
+
+    def answer(self, exchange: Exchange, status: int, lines: bytes, body: bytes) -> None: ...
+
+    def begin(self, exchange: Exchange, status: int, lines: bytes) -> None: ...
+
+    def piece(self, exchange: Exchange, data: bytes, *, last: bool = False) -> None: ...
 
 
 class Exchange:
-    """`status` is 0 until the head is sent; `seconds()` is the age of the request."""
+    """`status` is 0 until the head is sent, `answered` when all is; `seconds()` is the age of the request.
+
+    `lines` and `response_headers` are added to the answer, whoever gives it.
+    """
 
     __slots__ = (
-        "body_deadline", "common", "describe", "disconnected", "error_body", "fields", "headers", "method",
-        "path", "principal", "receive", "request_id", "response_headers", "scope", "send", "started",
-        "status", "task", "template", "timed_out",
+        "_arrived", "_connection", "_parts", "_scope", "_waiter", "answered", "body_deadline", "chunked",
+        "common", "describe", "disconnected", "error_body", "fields", "headers", "keep_alive", "lines",
+        "method", "path", "principal", "query", "request_id", "response_headers", "started", "status",
+        "task", "template", "timed_out", "unread",
     )  # fmt: skip
+
+    describe: Callable[[Exception, Exchange], ApiError]
+    task: asyncio.Task[Any]
 
     def __init__(
         self,
-        scope: Any,
-        receive: Any,
-        send: Any,
+        connection: Connection,
+        method: str,
+        path: str,
+        query: bytes,
+        headers: dict[bytes, bytes],
         common: Common,
-        describe: Callable[[Exception, Exchange], ApiError],
     ) -> None:
-        self.describe = describe
-        self.error_body: Callable[[ApiError, str], bytes] = (
-            errors.body
-        )  # endpoints with another error format put theirs here
-        self.scope = scope
-        self.receive = receive
-        self.send = send
+        self._connection = connection
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
         self.common = common
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.method: str = scope["method"]
-        self.path: str = scope["path"]
         self.template = ""
-        self.request_id = f"req_{_BOOT}{next(_COUNTER):08x}"
+        self.request_id = f"{_BOOT}{next(_COUNTER):08x}"
         self.started = time.monotonic()
         self.status = 0
         self.principal: Principal | None = None
-        self.task: asyncio.Task[Any] | None = None
         self.body_deadline = 0.0
-        self.timed_out = False
-        self.disconnected = False
+        self.timed_out = self.disconnected = self.answered = False
+        self.keep_alive = self.chunked = True
+        self.lines = b""
         self.response_headers: Headers = []
         self.fields: dict[str, Any] = {}  # what else the log line says
+        # endpoints with another error format put theirs here
+        self.error_body: Callable[[ApiError, str], bytes] = errors.body
+        self._scope: dict[str, Any] | None = None
+        self._parts: list[bytes] = []
+        self._arrived = False
+        self._waiter: asyncio.Future[None] | None = None
+        self.unread = 0
 
     def seconds(self) -> float:
         return time.monotonic() - self.started
+
+    @property
+    def client(self) -> str:
+        """The peer's address."""
+        return self._connection.client
+
+    @property
+    def scope(self) -> dict[str, Any]:
+        """The request as ASGI describes it, for Starlette's router."""
+        if self._scope is None:
+            self._scope = {
+                "type": "http",
+                "asgi": {"version": "3.0", "spec_version": "2.3"},
+                "http_version": "1.1" if self.chunked else "1.0",
+                "method": self.method,
+                "scheme": "http",
+                "path": self.path,
+                "query_string": self.query,
+                "root_path": "",
+                "headers": list(self.headers.items()),
+                "client": (self._connection.client, 0),
+                "server": None,
+            }
+        return self._scope
+
+    # --- the body
+
+    def feed(self, data: bytes) -> None:
+        """More of the body came."""
+        self._parts.append(data)
+        self.unread += len(data)
+        self._stir()
+
+    def whole(self) -> None:
+        """All of the body is here."""
+        self._arrived = True
+        self._stir()
+
+    def gone(self) -> None:
+        """The client left before its body was whole."""
+        self.disconnected = True
+        self._stir()
+
+    def _stir(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def ready_body(self, limit: int) -> bytes | None:
+        """The whole body if it is here, as it nearly always is. Raises `ApiError` 413 over `limit` bytes."""
+        if not self._arrived:
+            return None
+        if self.unread > limit:
+            raise too_large(limit)
+        parts = self._parts
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def body(self, limit: int, seconds: float) -> bytes:
         """The whole body. Raises `ApiError` 413 over `limit` bytes; the sweeper ends it after `seconds`."""
@@ -85,102 +176,75 @@ class Exchange:
         if length is not None and int(length) > limit:
             raise too_large(limit)
         self.body_deadline = time.monotonic() + seconds
-        message = await self.receive()
-        if not message.get("more_body", False) and message["type"] == "http.request":
-            self.body_deadline = 0.0
-            whole: bytes = message["body"]
-            if len(whole) > limit:
-                raise too_large(limit)
-            return whole
+        if not self._arrived and b"expect" in self.headers:
+            self._connection.proceed(self)
         chunks: list[bytes] = []
         size = 0
         while True:
-            if message["type"] == "http.disconnect":
-                self.disconnected = True
-                raise asyncio.CancelledError
-            chunk: bytes = message.get("body", b"")
-            size += len(chunk)
+            chunks += self._parts
+            size += self.unread
+            self._parts, self.unread = [], 0
             if size > limit:
                 raise too_large(limit)
-            chunks.append(chunk)
-            if not message.get("more_body", False):
+            if self._arrived:
                 self.body_deadline = 0.0
-                return b"".join(chunks)
-            message = await self.receive()
+                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            if self.disconnected:
+                raise asyncio.CancelledError
+            self._connection.resume()
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    # --- the client
 
     def watch_disconnect(self) -> None:
         """Cancel this request's task when the client goes away; also what it awaits upstream ends then."""
-        connection = self.scope.get("superagent.connection")
-        if connection is not None:
-            connection.on_disconnect = self.client_gone
+        self._connection.on_disconnect = self.client_gone
 
     def client_gone(self) -> None:
         self.disconnected = True
-        if self.task is not None:
-            self.task.cancel()
+        self.task.cancel()
 
     def describe_failure(self, error: Exception) -> ApiError:
         """What the client is told about a failure in the middle of its stream."""
         return self.describe(error, self)
 
+    # --- the answer
+
+    def _head(self, headers: Headers) -> bytes:
+        lines = b"x-request-id: %b\r\n%b%b" % (self.request_id.encode(), self.common.lines, self.lines)
+        if headers or self.response_headers:
+            if CLOSE in headers:
+                self.keep_alive = False
+                headers = [header for header in headers if header != CLOSE]
+            lines += header_lines([*headers, *self.response_headers])
+        if self.common.closing:
+            self.keep_alive = False
+        return lines
+
     async def respond(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a whole answer with the headers that every answer has."""
         self.status = status
-        connection = self.scope.get("superagent.connection")
-        if connection is None:
-            await self._respond_by_asgi(status, headers, body)
-            return
-        cycle = self.receive.__self__
-        if cycle.flow.write_paused and not cycle.disconnected:
-            await cycle.flow.drain()
-        lines = [
-            b"content-length: %d\r\nx-request-id: %b\r\n" % (len(body), self.request_id.encode()),
-            self.common.lines,
-        ]
-        for header in headers:
-            lines.append(b"%b: %b\r\n" % header)
-        for header in self.response_headers:
-            lines.append(b"%b: %b\r\n" % header)
-        if self.common.closing or CLOSE in headers:
-            cycle.keep_alive = False
-        connection.answer(cycle, status, lines, body)
-
-    async def _respond_by_asgi(self, status: int, headers: Headers, body: bytes) -> None:
-        """For servers other than ours (tests of the app alone)."""
-        await self.send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [*headers, (b"content-length", b"%d" % len(body)), *self.own_headers()],
-            }
-        )
-        await self.send({"type": "http.response.body", "body": body})
-
-    def own_headers(self) -> Headers:
-        """What every answer carries."""
-        return [(b"x-request-id", self.request_id.encode()), *self.common.headers, *self.response_headers]
+        room = self._connection.room()
+        if room is not None:
+            await room
+        self._connection.answer(self, status, self._head(headers), body)
 
     async def start_stream(self, headers: Headers) -> None:
         self.status = 200
-        await self.send(
-            {
-                "type": "http.response.start",
-                "status": 200,
-                "headers": [
-                    EVENTS,
-                    (b"cache-control", b"no-cache"),
-                    (b"x-accel-buffering", b"no"),
-                    *headers,
-                    *self.own_headers(),
-                ],
-            }
-        )
+        self._connection.begin(self, 200, EVENTS + self._head(headers))
 
     async def write(self, data: bytes) -> None:
-        await self.send({"type": "http.response.body", "body": data, "more_body": True})
+        room = self._connection.room()
+        if room is not None:
+            await room
+        self._connection.piece(self, data)
 
     async def finish(self, data: bytes = b"") -> None:
-        await self.send({"type": "http.response.body", "body": data})
+        room = self._connection.room()
+        if room is not None:
+            await room
+        self._connection.piece(self, data, last=True)
 
     async def fail(self, error: ApiError) -> None:
         """Answer with the error; an oversized or unread body also ends the connection."""

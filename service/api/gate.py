@@ -83,8 +83,7 @@ def credential_of(headers: dict[bytes, bytes]) -> bytes:
 
 def client_address(exchange: Exchange, proxies: int) -> str:
     """The peer, or what the outermost trusted proxy saw: the n-th `X-Forwarded-For` entry from the right."""
-    client = exchange.scope.get("client")
-    peer = client[0] if client else ""
+    peer = exchange.client
     if proxies == 0:
         return peer
     forwarded = exchange.headers.get(b"x-forwarded-for", b"").decode("latin-1")
