@@ -15,10 +15,8 @@ from typing import Any, ClassVar, Final
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from service.api import errors
-from service.api.errors import ApiError
+from service.api import framing
 from service.api.exchange import Exchange, Headers, header_lines
 
 HIGH_WATER: Final = 65_536  # unread body bytes at which reading pauses
@@ -61,6 +59,7 @@ class ApiProtocol(asyncio.Protocol):
         self._wake: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None  # there while the client reads too slowly
         self._paused = False
+        self._raw_left = 0  # bytes of a body that the parser does not read
 
     # --- asyncio
 
@@ -79,7 +78,7 @@ class ApiProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)
         self._edge.connections.discard(self)
-        self._deaf = True
+        self._deaf, self._raw_left = True, 0
         self.resume_writing()
         _release(self._wake)
         if self._arriving is not None:
@@ -90,6 +89,7 @@ class ApiProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
+            self._raw_body(data)
             return
         self._may_be_big = len(data) > self.head_bytes
         if self._in_head:
@@ -100,11 +100,11 @@ class ApiProtocol(asyncio.Protocol):
             self._may_be_big = True
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # Nothing else is spoken here: the request is answered as HTTP, and what follows is not read.
+        except httptools.HttpParserUpgrade as upgrade:
+            # Nothing else is spoken here (HTTP clients ask for h2c by themselves): the request is answered as
+            # HTTP/1.1 and is the last one, and the parser leaves its body to us.
             self._deaf = True
-            if self._arriving is not None:
-                self._arriving.keep_alive = False
+            self._raw_body(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             if self._head_size > self.head_bytes:
                 self._refuse(431, "The request's headers are too large.")
@@ -158,6 +158,10 @@ class ApiProtocol(asyncio.Protocol):
         exchange.chunked = version != "1.0"
         exchange.keep_alive = exchange.chunked and parser.should_keep_alive()
         self._arriving = exchange
+        if parser.should_upgrade():
+            exchange.keep_alive = False
+            length = self._headers.get(b"content-length", b"0")
+            self._raw_left = int(length) if length.isdigit() else 0
         if self._at_work is not None or self._waiting:
             self._pause()  # pipelined: one at a time
         self._waiting.append(exchange)
@@ -171,7 +175,17 @@ class ApiProtocol(asyncio.Protocol):
         if exchange.unread > HIGH_WATER:
             self._pause()
 
+    def _raw_body(self, data: bytes) -> None:
+        if self._raw_left:
+            data = data[: self._raw_left]
+            self._raw_left -= len(data)
+            self.on_body(data)
+            if not self._raw_left:
+                self.on_message_complete()
+
     def on_message_complete(self) -> None:
+        if self._raw_left:
+            return
         exchange, self._arriving = self._arriving, None
         if exchange is not None:
             exchange.whole()
@@ -233,47 +247,27 @@ class ApiProtocol(asyncio.Protocol):
     def proceed(self, exchange: Exchange) -> None:
         """Answer `Expect: 100-continue`: the body is wanted."""
         if exchange.headers.get(b"expect", b"").lower() == b"100-continue" and exchange.chunked:
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.transport.write(framing.CONTINUE)
 
     def answer(self, exchange: Exchange, status: int, lines: bytes, body: bytes) -> None:
         """A whole answer in one write; `lines` are header lines."""
         exchange.answered = True
-        if self.transport.is_closing():
-            return
-        self.transport.write(
-            b"%b%bcontent-length: %d\r\n%b%b\r\n%b"
-            % (
-                STATUS_LINE[status],
-                self._dated(),
-                len(body),
-                lines,
-                b"" if exchange.keep_alive else b"connection: close\r\n",
-                body if exchange.method != "HEAD" else b"",
-            )
-        )
+        if not self.transport.is_closing():
+            self.transport.write(framing.whole(exchange, status, self._dated() + lines, body))
 
     def begin(self, exchange: Exchange, status: int, lines: bytes) -> None:
         """The head of an answer that comes in pieces."""
         if not exchange.chunked:
             exchange.keep_alive = False  # HTTP/1.0: the answer ends with the connection
         if not self.transport.is_closing():
-            framing = b"transfer-encoding: chunked\r\n" if exchange.chunked else b""
-            close = b"" if exchange.keep_alive else b"connection: close\r\n"
-            self.transport.write(
-                b"%b%b%b%b%b\r\n" % (STATUS_LINE[status], self._dated(), framing, lines, close)
-            )
+            self.transport.write(framing.opening(exchange, status, self._dated() + lines))
 
     def piece(self, exchange: Exchange, data: bytes, *, last: bool = False) -> None:
         """The next bytes of the body, and its end."""
         exchange.answered = exchange.answered or last
-        if self.transport.is_closing() or exchange.method == "HEAD":
-            return
-        if exchange.chunked:
-            data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-            if last:
-                data += b"0\r\n\r\n"
-        if data:
-            self.transport.write(data)
+        framed = framing.piece(exchange, data, last)
+        if framed and not self.transport.is_closing():
+            self.transport.write(framed)
 
     def _dated(self) -> bytes:
         """uvicorn's own headers (the date), rendered when they change: once a second for all connections."""
@@ -284,14 +278,8 @@ class ApiProtocol(asyncio.Protocol):
         return known[1]
 
     def _refuse(self, status: int, message: str) -> None:
-        """There is no request to speak of yet, so no request id either."""
         self._deaf = True
-        body = errors.body(ApiError(status, message), "")
-        self.transport.write(
-            STATUS_LINE[status]
-            + b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
-            % (len(body), body)
-        )
+        self.transport.write(framing.refusal(status, message))
         self.transport.close()
 
 
