@@ -116,9 +116,9 @@ def _base(place: Context, draft: postgres_backup.Draft, lease: Lease) -> Manifes
 
 def _configuration(place: Context) -> dict[str, Any]:
     instance = None
-    if not place.local and (name := cutover.pointer(place)):
+    if not place.local and (now := cutover.pointer(place)):
         # When the instance is gone, nobody else remembers what it was.
-        instance = rds_attributes.of(rds.describe(place.client("rds"), name))
+        instance = rds_attributes.of(rds.describe(place.client("rds"), now.instance))
     return config_backup.collect(place.env.outputs, place.client("ssm"), place.lease_table(), instance)
 
 
@@ -265,7 +265,8 @@ def snapshot_(stack: str, instance: str | None, cache: str | None, as_json: bool
     place = context.load(stack)
     if place.local:
         raise UserError("The local system has no RDS.", "Use `superagent backup create`.")
-    name = instance or cutover.pointer(place)
+    now = cutover.pointer(place)
+    name = instance or (now.instance if now else None)
     if not name:
         raise UserError("Which RDS instance is meant is not known.", "Name it with `--instance`.")
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"

@@ -25,6 +25,7 @@ from infra.recovery import server
 from infra.recovery.context import Context, secret_path
 from infra.recovery.database import Address
 from infra.stack.outputs import COLOURS, Colour
+from infra.stack.pointer import LOCAL, Pointer
 
 READY_SECONDS: Final = 90.0
 
@@ -33,9 +34,10 @@ READY_SECONDS: Final = 90.0
 class Switched:
     """What a cutover did."""
 
-    database: str
+    pointer: str
+    """`INSTANCE/DATABASE` in use now."""
     before: str | None
-    """The database that was in use; it stays, read-only for new sessions."""
+    """The one that was in use; it stays, locally read-only for new sessions."""
     restarted: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -53,45 +55,70 @@ def unfinished() -> dict[str, Any] | None:
     return found
 
 
-def pointer(place: Context) -> str | None:
+def unfinished_target() -> Pointer | None:
+    """Where the cutover that did not end was going."""
+    known = unfinished()
+    return Pointer.parse(known["to"]) if known else None
+
+
+def pointer(place: Context) -> Pointer | None:
     """The database in use, as the parameter says."""
     ssm = place.client("ssm")
     try:
         value: str = ssm.get_parameter(Name=place.env.outputs.database_pointer)["Parameter"]["Value"]
     except ssm.exceptions.ParameterNotFound:
         return None
-    return value
+    return Pointer.parse(value)
 
 
-def point(place: Context, name: str) -> None:
+def point(place: Context, to: Pointer) -> None:
     """Change the pointer and read it back."""
     place.client("ssm").put_parameter(
-        Name=place.env.outputs.database_pointer, Value=name, Type="String", Overwrite=True
+        Name=place.env.outputs.database_pointer, Value=str(to), Type="String", Overwrite=True
     )
-    if pointer(place) != name:
-        raise OperationFailed(f"{place.env.outputs.database_pointer} did not take the value {name}.")
+    if pointer(place) != to:
+        raise OperationFailed(f"{place.env.outputs.database_pointer} did not take the value {to}.")
 
 
-def switch(place: Context, name: str) -> Switched:
-    """Make `name` the database in use and restart what uses it."""
+def meant(place: Context, text: str) -> Pointer:
+    """What `--switch-to` names: `INSTANCE/DATABASE`, or a database of the instance in use."""
+    if place.local:
+        return Pointer(LOCAL, text.removeprefix(f"{LOCAL}/"))
+    now = pointer(place)
+    if now is None and "/" not in text:
+        raise UserError("Which RDS instance is in use is not known.", "Write INSTANCE/DATABASE.")
+    return now.to(text) if now else Pointer.parse(text)
+
+
+def switch(place: Context, to: Pointer) -> Switched:
+    """Make `to` the database in use and, locally, restart what uses it."""
     started = time.monotonic()
-    known = unfinished()
-    before = known["before"] if known and known["to"] == name else pointer(place)
     if not place.local:
-        point(place, name)
-        return Switched(name, before, seconds=round(time.monotonic() - started, 3))
-    admin = server.administrator(place)
+        before = pointer(place)
+        _require_instance(place, to)
+        point(place, to)
+        old = str(before) if before else None
+        return Switched(str(to), old, seconds=round(time.monotonic() - started, 3))
+    known = unfinished()
+    was = pointer(place)
+    before = Pointer.parse(known["before"]) if known and known["to"] == str(to) and known["before"] else was
+    admin, name = server.administrator(place), to.database
     _require_database(admin, name)
     journal_path().parent.mkdir(exist_ok=True)
     # Who was serving is asked once: a run that died may have left a process stopped and out of the balancer.
     serving = {**_serving(place), **(known["serving"] if known else {})}
-    plan = {"to": name, "before": before or "", "at": datetime.now(UTC).isoformat(), "serving": serving}
+    plan = {
+        "to": str(to),
+        "before": str(before or ""),
+        "at": datetime.now(UTC).isoformat(),
+        "serving": serving,
+    }
     write(journal_path(), json.dumps(plan))
     _writable(admin, name, True)
-    point(place, name)
+    point(place, to)
     _write_url(place, name)
     _migrate()
-    result = Switched(name, before)
+    result = Switched(str(to), str(before) if before else None)
     for colour in COLOURS:
         for slot in slots.slots(colour):
             if slot.name not in serving:
@@ -99,11 +126,18 @@ def switch(place: Context, name: str) -> Switched:
             with console.step(f"Reconnect {slot.name}"):
                 _restart(place, colour, slot, registered=serving[slot.name])
             result.restarted.append(slot.name)
-    if before and before != name:
-        _writable(admin, before, False)
+    if before and before != to:
+        _writable(admin, before.database, False)
     journal_path().unlink()
     result.seconds = round(time.monotonic() - started, 3)
     return result
+
+
+def _require_instance(place: Context, to: Pointer) -> None:
+    """RDS knows the instance; whether it holds the database is seen by the release that follows."""
+    from infra.recovery import rds
+
+    rds.describe(place.client("rds"), to.instance)
 
 
 def _require_database(admin: Address, name: str) -> None:

@@ -45,9 +45,9 @@ def perform(place: Context, request: Request) -> dict[str, Any]:
     )
     names = target_names(place, admin, manifest, request.into)
     lost = written_since(place, admin, manifest)
-    unfinished = cutover.unfinished()
-    if unfinished is not None and unfinished["to"] in names:
-        name = unfinished["to"]
+    unfinished = cutover.unfinished_target()
+    if unfinished is not None and unfinished.database in names:
+        name = unfinished.database
         result = {"backup": manifest.id, "database": name}  # it was compared before its cutover began
     else:
         result = asdict(_restore(place, manifest, admin, names))
@@ -60,7 +60,7 @@ def perform(place: Context, request: Request) -> dict[str, Any]:
         "rows_written_since": lost,
     }
     if request.switch:
-        report["cutover"] = asdict(cutover.switch(place, name))
+        report["cutover"] = asdict(cutover.switch(place, cutover.meant(place, name)))
     report["rto_seconds"] = round(time.monotonic() - started, 1)
     return report
 
@@ -86,10 +86,11 @@ def target_names(place: Context, admin: Address, manifest: Manifest, into: str) 
             raise UserError(f"{into!r} is no database name here.", "Use letters, digits and underscores.")
         return [into]
     name = restore.database_name(str(manifest.source["database"]), manifest.id)
-    unfinished = cutover.unfinished() if place.local else None
-    if unfinished is not None and unfinished["to"].startswith(name):
-        return [unfinished["to"]]
-    in_use = cutover.pointer(place)
+    unfinished = cutover.unfinished_target() if place.local else None
+    if unfinished is not None and unfinished.database.startswith(name):
+        return [unfinished.database]
+    now = cutover.pointer(place)
+    in_use = now.database if now else None
     with admin.connect() as connection:
         rows = connection.execute("select datname from pg_database where datname like %s", (name + "%",))
         present = {row[0] for row in rows.fetchall()}
@@ -100,11 +101,11 @@ def target_names(place: Context, admin: Address, manifest: Manifest, into: str) 
 
 def written_since(place: Context, admin: Address, manifest: Manifest) -> dict[str, int] | None:
     """Rows more (or fewer) in the database in use than in the backup; None when it cannot be asked."""
-    name = cutover.pointer(place)
-    if name is None:
+    in_use = cutover.pointer(place)
+    if in_use is None:
         return None
     try:
-        with admin.database(name).connect() as connection:
+        with admin.database(in_use.database).connect() as connection:
             now = {
                 table.name: int(
                     (run_sql(connection, f"select count(*) from only {table.name}").fetchone() or [0])[0]  # noqa: S608

@@ -10,6 +10,7 @@ from typing import Any
 from infra.errors import UserError
 from infra.recovery import archive, catalog, config_backup, cutover, rds, rds_attributes
 from infra.recovery.context import Context
+from infra.stack.pointer import Pointer
 
 SNAPSHOT = "rds:"
 """Begins the name of an RDS snapshot in `--from`."""
@@ -30,7 +31,8 @@ def perform(
     The same command finds the instance that an interrupted run asked for, and goes on with it.
     """
     client = place.client("rds")
-    old = instance or cutover.pointer(place)
+    now = cutover.pointer(place)
+    old = instance or (now.instance if now else None)
     if not old:
         raise UserError("Which RDS instance is meant is not known.", "Name it with `--instance`.")
     snapshot = source.removeprefix(SNAPSHOT) if source.startswith(SNAPSHOT) else None
@@ -47,7 +49,8 @@ def perform(
     done = rds.restore(client, wanted, target, old, snapshot, moment, poll)
     report["restored"] = asdict(done)
     if switch:
-        report["cutover"] = asdict(cutover.switch(place, target))
+        to = Pointer(target, now.database if now else str(wanted["DBName"]))
+        report["cutover"] = asdict(cutover.switch(place, to))
         report["next"] = (
             "Start a release of the running version: the idle colour comes up on the new instance and takes "
             "over without losing a request (`superagent release start`)."

@@ -42,7 +42,7 @@ from infra.recovery.postgres_restore import Request
     help="What to restore.",
 )
 @click.option("--cutover", "switch", is_flag=True, help="Then let the service use it; the old one is kept.")
-@click.option("--switch-to", metavar="NAME", help="Only cut over, to a database that is there (also: back).")
+@click.option("--switch-to", metavar="[INSTANCE/]NAME", help="Only cut over, to a database that is there.")
 @click.option("--bucket", help="Read from this bucket, for example the replica.")
 @click.option("--region", help="Region of --bucket.")
 @click.option("--reinitialise", is_flag=True, help="Local: keep a broken data folder aside and begin afresh.")
@@ -84,7 +84,7 @@ def restore(
     place = context.load(stack, bucket, region)
     at = point_in_time.parse_time(moment) if moment else None
     if switch_to:
-        _show({"cutover": asdict(cutover.switch(place, switch_to))}, as_json)
+        _show({"cutover": asdict(cutover.switch(place, cutover.meant(place, switch_to)))}, as_json)
         return
     if only == "redis":
         _show(_redis(place, source, switch, dry_run), as_json)

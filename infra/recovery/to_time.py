@@ -62,7 +62,8 @@ def _database(place: Context, recovered: Address, base: Manifest) -> str:
     with recovered.connect() as connection:
         rows = connection.execute("select datname from pg_database where not datistemplate").fetchall()
     present = {row[0] for row in rows}
-    for name in (cutover.pointer(place), base.source["database"]):
+    now = cutover.pointer(place)
+    for name in (now.database if now else None, base.source["database"]):
         if name in present:
             return str(name)
     raise UserError("The recovered cluster does not hold the service's database.", "Choose another time.")

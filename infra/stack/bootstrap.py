@@ -35,7 +35,6 @@ class Boot:
     """Host of the image registry, without scheme."""
     image_parameter: str
     database_pointer: str
-    database_name: str
     cache_address: str
     cache_secret: str
     providers_secret: str
@@ -99,7 +98,6 @@ def secrets_script(boot: Boot) -> str:
     sources = Sources(
         region=boot.region,
         database_pointer=boot.database_pointer,
-        database_name=boot.database_name,
         cache_address=boot.cache_address,
         cache_secret=boot.cache_secret,
         providers_secret=boot.providers_secret,

@@ -14,8 +14,7 @@ class Sources:
 
     region: str
     database_pointer: str
-    """SSM parameter that names the RDS instance in use."""
-    database_name: str
+    """SSM parameter whose value is `INSTANCE/DATABASE` (infra/stack/pointer.py)."""
     cache_address: str
     cache_secret: str
     providers_secret: str
@@ -47,12 +46,14 @@ describe() {{
   aws rds describe-db-instances --db-instance-identifier "$instance" --query "DBInstances[0].$1" --output text
 }}
 mkdir -p {folder}
-instance=$(aws ssm get-parameter --name {sources.database_pointer} --query Parameter.Value --output text)
+pointer=$(aws ssm get-parameter --name {sources.database_pointer} --query Parameter.Value --output text)
+instance=${{pointer%%/*}} database=${{pointer#*/}}
 master=$(secret "$(describe MasterUserSecret.SecretArn)")
 user=$(encode "$(field "$master" username)")
 password=$(encode "$(field "$master" password)")
-printf 'postgresql://%s:%s@%s:%s/{sources.database_name}?sslmode=require' \\
-  "$user" "$password" "$(describe Endpoint.Address)" "$(describe Endpoint.Port)" > {folder}/database_url
+printf 'postgresql://%s:%s@%s:%s/%s?sslmode=require' \\
+  "$user" "$password" "$(describe Endpoint.Address)" "$(describe Endpoint.Port)" "$database" \\
+  > {folder}/database_url
 token=$(encode "$(secret {sources.cache_secret})")
 printf 'rediss://:%s@{sources.cache_address}:6379/0' "$token" > {folder}/redis_url
 secret {sources.providers_secret} > {folder}/providers.json

@@ -130,7 +130,6 @@ class FleetEc2(Component):
             "registry": estate.registry.repository.repository_url.apply(lambda url: url.split("/")[0]),
             "image_parameter": estate.releases.images[colour].name,
             "database_pointer": estate.releases.database_pointer.name,
-            "database_name": settings.database,
             "cache_address": estate.cache.address,
             "cache_secret": estate.secrets.cache_auth.name,
             "providers_secret": estate.secrets.providers.name,

@@ -72,11 +72,7 @@ class FleetEks(Component):
             cache_secret=estate.secrets.cache_auth.name,
             cache_address=estate.cache.address,
             providers_secret=estate.secrets.providers.name,
-        ).apply(
-            lambda names: script(
-                Sources(region=settings.region, database_name=settings.database, **names), objects.SECRETS
-            )
-        )
+        ).apply(lambda names: script(Sources(region=settings.region, **names), objects.SECRETS))
         return objects.Workload(
             environment=settings.environment,
             region=settings.region,

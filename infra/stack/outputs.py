@@ -31,5 +31,5 @@ class StackOutputs:
     """DynamoDB table of the release journal: partition key `pk`, sort key `sk`, both strings."""
     backup_bucket: str
     database_pointer: str
-    """SSM parameter whose value names the database in use; a cutover changes it and nothing else."""
+    """SSM parameter, `INSTANCE/DATABASE` in use (infra/stack/pointer.py); a cutover changes it alone."""
     alert_topic_arn: str

@@ -9,6 +9,7 @@ import pulumi_aws as aws
 
 from infra.stack.component import Component
 from infra.stack.outputs import COLOURS, Colour
+from infra.stack.pointer import LOCAL, Pointer
 from infra.stack.settings import Settings
 
 
@@ -39,14 +40,18 @@ class Releases(Component):
             for colour in COLOURS
         }
         self.database_pointer = self._parameter(
-            "database", ("database",), self.first_database, "Database in use; a cutover changes this alone"
+            "database",
+            ("database",),
+            str(self.first_database),
+            "INSTANCE/DATABASE in use; a cutover changes this alone",
         )
         self.register_outputs({"table": self.table.name})
 
     @property
-    def first_database(self) -> str:
-        """Here a database's name; in AWS the identifier of the RDS instance."""
-        return self.settings.database if self.settings.local else self.settings.names.of("database")
+    def first_database(self) -> Pointer:
+        """What the service uses until the first cutover."""
+        instance = LOCAL if self.settings.local else self.settings.names.of("database")
+        return Pointer(instance, self.settings.database)
 
     def _parameter(self, name: str, path: tuple[str, ...], value: str, description: str) -> aws.ssm.Parameter:
         return aws.ssm.Parameter(

@@ -30,7 +30,7 @@ def place(cloud: Cloud, moto_endpoint: str) -> Context:
         DeletionProtection=True, BackupRetentionPeriod=35, CopyTagsToSnapshot=True, Port=5433,
         Tags=[{"Key": "environment", "Value": "prod"}],
     )  # fmt: skip
-    cloud.client("ssm").put_parameter(Name=OUTPUTS.database_pointer, Value="sa-db", Type="String")
+    cloud.client("ssm").put_parameter(Name=OUTPUTS.database_pointer, Value="sa-db/superagent", Type="String")
     return Context(Environment(outputs, moto_endpoint), cloud.store)
 
 
@@ -45,8 +45,8 @@ def perform(place: Context, **change: Any) -> dict[str, Any]:
 def test_a_moment_becomes_a_new_instance_and_the_pointer_follows(place: Context) -> None:
     report = perform(place, switch=True)
     assert report["target"] == "sa-db-r20261123015959"
-    assert cutover.pointer(place) == report["target"]
-    assert report["cutover"]["before"] == "sa-db"
+    assert str(cutover.pointer(place)) == report["target"] + "/superagent"
+    assert report["cutover"]["before"] == "sa-db/superagent"
     assert rds.describe(place.client("rds"), "sa-db")["DBInstanceStatus"] == "available"
 
 
@@ -54,7 +54,7 @@ def test_a_dry_run_makes_nothing(place: Context) -> None:
     report = perform(place, dry_run=True)
     assert report["attributes"]["MultiAZ"] is True
     assert len(place.client("rds").describe_db_instances()["DBInstances"]) == 1
-    assert cutover.pointer(place) == "sa-db"
+    assert str(cutover.pointer(place)) == "sa-db/superagent"
 
 
 def test_the_same_wish_finds_the_same_instance_again(place: Context) -> None:

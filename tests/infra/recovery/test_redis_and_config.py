@@ -111,7 +111,7 @@ def test_the_header_gives_time_and_key_count() -> None:
 @pytest.mark.component
 def test_configuration_comes_back_without_moving_the_database_pointer(cloud: Cloud) -> None:
     ssm = cloud.client("ssm")
-    for name, value in {"/sa/image/blue": "v1", "/sa/database": "superagent"}.items():
+    for name, value in {"/sa/image/blue": "v1", "/sa/database": "local/superagent"}.items():
         ssm.put_parameter(Name=name, Value=value, Type="String")
     cloud.table.put_item(Item={"pk": "release", "sk": "1", "n": Decimal("1.5"), "s": {"a", "b"}})
     with hold(cloud.table, "backup config") as lease:

@@ -25,7 +25,6 @@ BOOT = Boot(
     registry="123456789012.dkr.ecr.eu-central-1.amazonaws.com",
     image_parameter="/superagent/prod/image/blue",
     database_pointer="/superagent/prod/database",
-    database_name="superagent",
     cache_address="cache.example.internal",
     cache_secret="superagent/prod/cache",
     providers_secret="superagent/prod/providers",
@@ -104,7 +103,7 @@ def test_the_secret_files_survive_every_character(tmp_path: Path) -> None:
     fake.write_text(
         f"""#!/bin/bash
 case "$*" in
-  *"ssm get-parameter"*) echo superagent-prod-database ;;
+  *"ssm get-parameter"*) echo superagent-prod-database/superagent_r1 ;;
   *"rds describe-db-instances"*superagent-prod-database*SecretArn*) echo arn:master ;;
   *"rds describe-db-instances"*superagent-prod-database*Address*) echo db.example ;;
   *"rds describe-db-instances"*superagent-prod-database*Port*) echo 5432 ;;
@@ -119,9 +118,7 @@ esac
     (tmp_path / "master").write_text(master + "\n")
     (tmp_path / "token").write_text(TOKEN + "\n")
     folder = tmp_path / "secrets"
-    text = script(
-        Sources("eu-central-1", "/pointer", "superagent", "cache.example", "cache", "providers"), str(folder)
-    )
+    text = script(Sources("eu-central-1", "/pointer", "cache.example", "cache", "providers"), str(folder))
     subprocess.run(
         ["bash", "-c", text], check=True, env={**os.environ, "PATH": f"{fake.parent}:{os.environ['PATH']}"}
     )
@@ -129,7 +126,7 @@ esac
     user = "".join(f"%{ord(one):02X}" for one in "superagent")
     token = "".join(f"%{ord(one):02X}" for one in TOKEN)
     assert (folder / "database_url").read_text() == (
-        f"postgresql://{user}:{encoded}@db.example:5432/superagent?sslmode=require"
+        f"postgresql://{user}:{encoded}@db.example:5432/superagent_r1?sslmode=require"
     )
     assert (folder / "redis_url").read_text() == f"rediss://:{token}@cache.example:6379/0"
     assert (folder / "providers.json").read_text() == '{"openai": {}}\n'
@@ -140,7 +137,7 @@ def test_a_secret_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
     fake = tmp_path / "aws"
     fake.write_text("#!/bin/bash\nexit 254\n")
     fake.chmod(0o755)
-    text = script(Sources("r", "/p", "d", "c", "s", "v"), str(tmp_path / "out"))
+    text = script(Sources("r", "/p", "c", "s", "v"), str(tmp_path / "out"))
     done = subprocess.run(
         ["bash", "-c", text], env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     )
