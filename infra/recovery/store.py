@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -18,7 +17,9 @@ from infra.errors import OperationFailed, UserError
 from infra.recovery.manifest import IntegrityError, Segment
 
 PART: Final = 5 << 20
-"""Bytes of one multipart part and of one ranged read: the least that S3 takes, because memory is counted."""
+"""Bytes of one multipart part: the least that S3 takes, because memory is counted."""
+CHUNK: Final = 1 << 20
+"""Bytes read from an object at once."""
 SEGMENT: Final = 1 << 30
 """Bytes after which a new object begins, so that no archive meets the limit of 10,000 parts."""
 IN_FLIGHT: Final = 2
@@ -141,52 +142,46 @@ class Store:
 
     def read(self, segments: tuple[Segment, ...]) -> Iterator[bytes]:
         """The stream back, in order; `IntegrityError` on the first segment that is not what was written."""
-        with ThreadPoolExecutor(IN_FLIGHT) as pool:
-            for segment in segments:
-                digest = hashlib.sha256()
-                size = 0
-                for chunk in self._ranges(pool, segment):
-                    digest.update(chunk)
-                    size += len(chunk)
-                    yield chunk
-                if size != segment.size or digest.hexdigest() != segment.sha256:
-                    raise IntegrityError(f"{segment.key} is damaged: its SHA-256 is not the manifest's.")
+        for segment in segments:
+            digest = hashlib.sha256()
+            size = 0
+            for chunk in self._stream(segment):
+                digest.update(chunk)
+                size += len(chunk)
+                yield chunk
+            if size != segment.size or digest.hexdigest() != segment.sha256:
+                raise IntegrityError(f"{segment.key} is damaged: its SHA-256 is not the manifest's.")
 
-    def _ranges(self, pool: ThreadPoolExecutor, segment: Segment) -> Iterator[bytes]:
-        starts = iter(range(0, segment.size, self.part))
-        waiting: deque[Future[bytes]] = deque()
-        for start in starts:
-            waiting.append(pool.submit(self._range, segment, start))
-            if len(waiting) >= IN_FLIGHT:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-    def _range(self, segment: Segment, start: int) -> bytes:
-        end = min(start + self.part, segment.size) - 1
-        which = {"VersionId": segment.version_id} if segment.version_id else {}
-        for attempt in range(READ_ATTEMPTS):
+    def _stream(self, segment: Segment) -> Iterator[bytes]:
+        """One object from its beginning; a connection that is cut is taken up again where it was."""
+        place, failures = 0, 0
+        while place < segment.size:
             try:
-                answer = self.client.get_object(
-                    Bucket=self.bucket, Key=segment.key, Range=f"bytes={start}-{end}", **which
-                )
-                body: bytes = answer["Body"].read()
-            except ClientError as failed:
-                if code_of(failed) in {"NoSuchKey", "NoSuchVersion", "404"}:
-                    raise IntegrityError(f"{segment.key} is missing from bucket {self.bucket}.") from None
-                if code_of(failed) in {"InvalidRange", "416"}:
-                    raise IntegrityError(f"{segment.key} is shorter than the manifest says.") from None
-                raise self.failure(f"read {segment.key} from", failed) from None
+                with contextlib.closing(self._open(segment, place)) as body:
+                    while chunk := body.read(CHUNK):
+                        place, failures = place + len(chunk), 0
+                        yield chunk
             except (BotoCoreError, OSError) as failed:
                 # botocore retries the request, not the body: a connection cut half-way ends here.
-                if attempt + 1 == READ_ATTEMPTS:
+                failures += 1
+                if failures == READ_ATTEMPTS:
                     raise self.failure(f"read {segment.key} from", failed) from None
-                time.sleep(min(0.1 * 2**attempt, 2.0))
+                time.sleep(min(0.1 * 2**failures, 2.0))
                 continue
-            if len(body) != end - start + 1:
+            if place < segment.size:
                 raise IntegrityError(f"{segment.key} is shorter than the manifest says.")
-            return body
-        raise AssertionError("unreachable")
+
+    def _open(self, segment: Segment, place: int) -> Any:
+        which = {"VersionId": segment.version_id} if segment.version_id else {}
+        asked = f"bytes={place}-{segment.size - 1}"
+        try:
+            return self.client.get_object(Bucket=self.bucket, Key=segment.key, Range=asked, **which)["Body"]
+        except ClientError as failed:
+            if code_of(failed) in {"NoSuchKey", "NoSuchVersion", "404"}:
+                raise IntegrityError(f"{segment.key} is missing from bucket {self.bucket}.") from None
+            if code_of(failed) in {"InvalidRange", "416"}:
+                raise IntegrityError(f"{segment.key} is shorter than the manifest says.") from None
+            raise self.failure(f"read {segment.key} from", failed) from None
 
 
 def code_of(error: ClientError) -> str:

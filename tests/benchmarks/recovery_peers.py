@@ -87,16 +87,18 @@ def fill(database: Address, megabytes: int) -> int:
 
 
 @contextmanager
-def emulator() -> Iterator[str]:
-    """An S3 of its own (moto); it takes CPU of this machine."""
+def s3(kind: str, folder: Path) -> Iterator[str]:
+    """An S3 of its own: `light` (light_s3.py) or `moto`, the emulator of the local system."""
     port = free_port()
+    command = {
+        "light": ["tests.benchmarks.light_s3", "--port", str(port), "--folder", str(folder)],
+        "moto": ["moto.server", "-H", "127.0.0.1", "-p", str(port)],
+    }[kind]
     process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        [sys.executable, "-m", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        wait_until(lambda: port_open(port), "moto accepts connections")
+        wait_until(lambda: port_open(port), f"{kind} S3 accepts connections")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
