@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from infra.errors import OperationFailed
 from infra.home import CHECKOUT, project
-from infra.local import health, parts, postgres, slots, supervision, system
+from infra.local import health, parts, postgres, slots, stack_file, supervision, system
 from infra.local.children import run
 from infra.local.layout import Layout
 from infra.local.progress import Progress
@@ -93,6 +93,7 @@ class Up:
 
     async def _provision(self) -> None:
         config = {
+            **stack_file.keys(),
             "http_port": str(self.ports["api"]),
             "test_port": str(self.ports["test"]),
             "service_port": str(self.ports["service"]),

@@ -16,9 +16,10 @@ from infra.errors import OperationFailed, UserError
 from infra.release import output, verbs, view
 from infra.release.image import check_version
 from infra.release.lease import LeaseHeld, LeaseLost
-from infra.release.settings import STRATEGIES, parse_seconds, parse_steps
+from infra.release.settings import parse_seconds, parse_steps
 from infra.release.state import EventKind, Kind, Phase, Run
 from infra.release.wiring import Tool, open_tool
+from infra.stack.pace import STRATEGIES
 
 Command = Callable[..., Any]
 INTERRUPTED: Final = 130

@@ -20,12 +20,14 @@ from infra.stack.naming import Names
 
 @dataclass(frozen=True, slots=True)
 class SmokeSettings:
-    """How smoke tests reach a load balancer in AWS."""
+    """How smoke tests reach a load balancer, and what they ask for."""
 
     server_name: str
     """Name on the certificate, `SUPERAGENT_SMOKE_SERVER_NAME`."""
     key_file: Path | None
     """`SUPERAGENT_SMOKE_KEY_FILE`."""
+    model: str
+    """`SUPERAGENT_SMOKE_MODEL`, what `${model}` stands for; empty: the service's own list decides."""
 
 
 def smoke_settings() -> SmokeSettings:
@@ -34,6 +36,7 @@ def smoke_settings() -> SmokeSettings:
     return SmokeSettings(
         server_name=os.environ.get("SUPERAGENT_SMOKE_SERVER_NAME", ""),
         key_file=Path(key_file) if key_file else None,
+        model=os.environ.get("SUPERAGENT_SMOKE_MODEL", ""),
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,9 @@ from infra.errors import UserError
 from infra.release.wire import Answer
 
 DEFAULT: Final = Path(__file__).with_name("smoke.yaml")
+VARIABLES: Final = frozenset({"version", "model"})
+"""`${version}`: what is released; `${model}`: a model that the new colour offers (`smoke.choose`)."""
+_VARIABLE: Final = re.compile(r"\$\{([^}]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,11 @@ def problem(scenario: Scenario, answer: Answer, variables: Mapping[str, str]) ->
     if scenario.contains and fill(scenario.contains, variables) not in answer.body.decode(errors="replace"):
         return f"the body lacks {scenario.contains!r}: {_excerpt(answer.body)}"
     return _json_problem(scenario, answer, variables) or _stream_problem(scenario, answer)
+
+
+def variables(scenario: Scenario) -> set[str]:
+    """Names that `${…}` mentions anywhere in a scenario."""
+    return set(_VARIABLE.findall(json.dumps(asdict(scenario), default=str)))
 
 
 def fill(value: Any, variables: Mapping[str, str]) -> Any:
@@ -160,7 +169,13 @@ def _scenario(item: Any, where: str) -> Scenario:
                 f"{where}: stream {stream!r} is not {{events, ends_with}}.", "Mend it, then try again."
             )
         values["stream"] = Stream(**stream)
-    return Scenario(**values)
+    made = Scenario(**values)
+    if strange := sorted(variables(made) - VARIABLES):
+        raise UserError(
+            f"{where}: ${{{strange[0]}}} is no variable.",
+            f"Known: {', '.join(f'${{{name}}}' for name in sorted(VARIABLES))}.",
+        )
+    return made
 
 
 _KINDS: Final[dict[str, Any]] = {

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from infra.errors import UserError
+from infra.stack import pace
+from infra.stack.outputs import StackOutputs
+from infra.stack.profiles import EnvironmentName
+from infra.stack.profiles import profile as stack_profile
 
 OldLife = Literal["idle", "sessions"]
-
-STRATEGIES: Final[dict[str, tuple[int, ...]]] = {
-    "canary": (5, 25, 50, 100),
-    "linear": (20, 40, 60, 80, 100),
-    "all-at-once": (100,),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +71,15 @@ class Profile:
     limits: Limits = Limits()
 
 
+def _pace(name: EnvironmentName) -> dict[str, Any]:
+    """Steps and bake of an environment that configures none: one table says them, infra/stack/profiles.py."""
+    row = stack_profile(name)
+    return {"steps": pace.named(row["release_steps"]), "bake": row["release_bake_seconds"]}
+
+
 PROFILES: Final[dict[str, Profile]] = {
     "local": Profile(
-        steps=(10, 50, 100),
-        bake=2.0,
+        **_pace("local"),
         settle_timeout=60.0,
         migrate_timeout=60.0,
         stop_timeout=60.0,
@@ -95,8 +98,7 @@ PROFILES: Final[dict[str, Profile]] = {
         limits=Limits(latency_factor=2.0, latency_floor=0.25),
     ),
     "dev": Profile(
-        steps=STRATEGIES["canary"],
-        bake=60.0,
+        **_pace("dev"),
         settle_timeout=600.0,
         migrate_timeout=600.0,
         stop_timeout=900.0,
@@ -113,10 +115,12 @@ PROFILES: Final[dict[str, Profile]] = {
         probe_every=5.0,
     ),
 }
-PROFILES["staging"] = replace(PROFILES["dev"], bake=120.0, rollback_window=1_800.0, old_life_limit=7_200.0)
+PROFILES["staging"] = replace(
+    PROFILES["dev"], **_pace("staging"), rollback_window=1_800.0, old_life_limit=7_200.0
+)
 PROFILES["prod"] = replace(
     PROFILES["dev"],
-    bake=300.0,
+    **_pace("prod"),
     old_life="sessions",
     old_life_limit=0.0,
     rollback_window=3_600.0,
@@ -137,6 +141,21 @@ def profile(environment: str) -> Profile:
         ) from None
 
 
+def of_stack(outputs: StackOutputs) -> Profile:
+    """The profile of an environment with the pace that its stack is configured with. Raises `UserError`."""
+    chosen = profile(outputs.environment)
+    if outputs.release_steps:
+        if problem := pace.wrong(outputs.release_steps):
+            raise UserError(
+                f"The stack's superagent:release_steps {list(outputs.release_steps)}: {problem}.",
+                "Mend the key in Pulumi.<stack>.yaml and run `pulumi up`, or give --steps.",
+            )
+        chosen = replace(chosen, steps=tuple(outputs.release_steps))
+    if outputs.release_bake_seconds is not None:
+        chosen = replace(chosen, bake=float(outputs.release_bake_seconds))
+    return chosen
+
+
 def parse_steps(text: str) -> tuple[int, ...]:
     """`"10,50,100"` as per cents that grow to 100; `UserError` says which one is wrong."""
     try:
@@ -145,13 +164,8 @@ def parse_steps(text: str) -> tuple[int, ...]:
         raise UserError(
             f"--steps {text!r} is not a list of per cents.", "Write for example 10,50,100."
         ) from None
-    wrong = [b for a, b in zip((0, *steps), steps, strict=False) if b <= a or b > 100]
-    if wrong:
-        raise UserError(
-            f"--steps {text!r}: {wrong[0]} does not grow within 1 to 100.", "Write for example 10,50,100."
-        )
-    if steps[-1] != 100:
-        raise UserError(f"--steps {text!r} ends at {steps[-1]} %.", "The last step must be 100.")
+    if problem := pace.wrong(steps):
+        raise UserError(f"--steps {text!r}: {problem}.", "Write for example 10,50,100.")
     return steps
 
 

@@ -21,7 +21,7 @@ from infra.release.lease import Lease
 from infra.release.migrations import MigrationRules
 from infra.release.router import Router
 from infra.release.sample import Source
-from infra.release.settings import Profile, profile
+from infra.release.settings import Profile, of_stack
 from infra.release.smoke import SmokeTests
 from infra.release.state import Run
 from infra.release.wire import Address
@@ -73,7 +73,7 @@ def open_tool(stack: str, smoke_file: Path | None = None, adjust: dict[str, Any]
     """The tool for a stack; `adjust` replaces fields of its profile. Raises `UserError`."""
     found = environment.load(stack)
     outputs = found.outputs
-    chosen = replace(profile(outputs.environment), **(adjust or {}))
+    chosen = replace(of_stack(outputs), **(adjust or {}))
     clock = SystemClock()
     dynamodb = found.client("dynamodb")
     router = Router(found.client("elbv2"), outputs)
@@ -91,6 +91,7 @@ def open_tool(stack: str, smoke_file: Path | None = None, adjust: dict[str, Any]
             address=lambda: _test_address(found, router),
             scenarios=scenario.load(smoke_file or scenario.DEFAULT),
             api_key=lambda: _smoke_key(found),
+            model=fleets.smoke_settings().model,
         ),
         announcer=Announcements(
             sns=found.client("sns"),

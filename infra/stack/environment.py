@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +83,12 @@ def _pulumi_outputs(stack: str) -> dict[str, Any]:
 
 
 def _outputs(found: dict[str, Any], stack: str) -> StackOutputs:
-    missing = [field.name for field in fields(StackOutputs) if field.name not in found]
+    missing = [one.name for one in fields(StackOutputs) if one.default is MISSING and one.name not in found]
     if missing:
         raise UserError(
             f"Stack {stack!r} has no output {', '.join(missing)}.", "Run `pulumi up` with this checkout."
         )
-    return StackOutputs(**{field.name: found[field.name] for field in fields(StackOutputs)})
+    return StackOutputs(**{one.name: found[one.name] for one in fields(StackOutputs) if one.name in found})
 
 
 def metrics_folder() -> Path:

@@ -36,4 +36,6 @@ def exports(
         "backup_bucket": backups.bucket.bucket,
         "database_pointer": releases.database_pointer.name,
         "alert_topic_arn": observability.alerts.arn,
+        "release_steps": list(settings.release_steps),
+        "release_bake_seconds": settings.release_bake_seconds,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,3 +34,8 @@ class StackOutputs:
     database_pointer: str
     """SSM parameter, `INSTANCE/DATABASE` in use (infra/stack/pointer.py); a cutover changes it alone."""
     alert_topic_arn: str
+    release_steps: Sequence[int] = ()
+    """Per cents of traffic for the new colour, step by step; empty (a stack from before this output): the
+    profile's."""
+    release_bake_seconds: float | None = None
+    """How long each step is watched; `None`: the profile's."""

@@ -44,6 +44,8 @@ TABLE: Final[dict[str, tuple[Any, Any, Any, Any]]] = {
     "disaster_recovery":              (False,       False,       False,       True),
     "cache_node_type":                ("",          "cache.t4g.small", "cache.m7g.large", "cache.r7g.large"),
     "cache_nodes":                    (1,           1,           2,           3),
+    "release_steps":                  ((10, 50, 100), "canary",   "canary",    "canary"),
+    "release_bake_seconds":           (2.0,         60.0,        120.0,       300.0),
     "log_retention_days":             (1,           14,          30,          365),
     "managed_grafana":                (False,       False,       True,        True),
 }  # fmt: skip

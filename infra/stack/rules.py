@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any, Final
 
-from infra.stack import addresses
+from infra.stack import addresses, pace
 
 if TYPE_CHECKING:
     from infra.stack.settings import Settings
@@ -218,6 +218,16 @@ def database(settings: Settings) -> Iterator[Violation]:
             )
 
 
+def releases(settings: Settings) -> Iterator[Violation]:
+    if problem := pace.wrong(settings.release_steps):
+        yield Violation(
+            "release_steps",
+            list(settings.release_steps),
+            problem,
+            "Write for example [10, 50, 100], or canary.",
+        )
+
+
 def access(settings: Settings) -> Iterator[Violation]:
     """Every CIDR list holds networks, and the cluster's API is not open to the world."""
     for key in ("client_cidrs", "eks_public_cidrs"):
@@ -246,6 +256,7 @@ RULES: Final[tuple[Rule, ...]] = (
     safety,
     recovery,
     database,
+    releases,
     access,
 )
 

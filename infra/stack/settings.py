@@ -11,10 +11,10 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from infra.errors import UserError
-from infra.stack import rules
+from infra.stack import pace, rules
 from infra.stack.naming import PROJECT, Names
 from infra.stack.profiles import ENVIRONMENTS, EnvironmentName, profile
 
@@ -147,6 +147,12 @@ class Settings(BaseModel):
     """Current backup objects expire after this age, older versions 7 days later."""
     database: str = Field(PROJECT, pattern=r"^[a-z][a-z0-9_]{0,62}$")
     """Database that the service uses first; a restore's cutover changes the pointer, not this key."""
+
+    # Releases
+    release_steps: Annotated[tuple[int, ...], BeforeValidator(pace.named)]
+    """Per cents of traffic of a release, or canary, linear, all-at-once; --steps and --strategy win."""
+    release_bake_seconds: Annotated[float, Field(ge=0, le=86_400)]
+    """How long a release watches each step; --bake wins."""
 
     # Operations
     log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731]

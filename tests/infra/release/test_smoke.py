@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from infra.errors import UserError
-from infra.release import scenario
+from infra.release import scenario, smoke, wire
 from infra.release.scenario import Scenario, Stream
-from infra.release.wire import Answer
+from infra.release.smoke import NoModel, SmokeTests
+from infra.release.wire import Address, Answer
 
 VERSION = {"version": "v2"}
 
@@ -66,6 +69,7 @@ def test_the_default_file_checks_version_key_answer_and_stream() -> None:
         ("scenarios: [{name: x, path: /, status: ok}]", "status 'ok' has the wrong type"),
         ("scenarios: [{name: x, path: /, status: true}]", "status True has the wrong type"),
         ("scenarios: [{name: x, path: /, stream: 3}]", "stream 3"),
+        ("scenarios: [{name: x, path: '/${verison}'}]", "${verison} is no variable"),
         ("scenarios: [", "is not YAML"),
     ],
 )
@@ -81,3 +85,85 @@ def test_a_bad_file_is_refused_with_its_place(tmp_path: Path, text: str, words: 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No such file"):
         scenario.load(tmp_path / "none.yaml")
+
+
+def models(*named: tuple[str, str]) -> bytes:
+    return json.dumps({"data": [{"id": name, "owned_by": owner} for name, owner in named]}).encode()
+
+
+PAID = (("claude/sonnet", "claude"), ("openai/gpt", "openai"), ("best", "superagent"))
+
+
+@pytest.mark.parametrize(
+    ("listed", "chosen"),
+    [
+        (models(*PAID, ("simulator", "superagent")), "simulator"),
+        (models(*PAID), "best"),
+        (models(*PAID[:2]), "claude/sonnet"),
+    ],
+)
+def test_the_model_is_one_that_the_service_offers(listed: bytes, chosen: str) -> None:
+    assert smoke.choose(answer(listed)) == chosen
+
+
+@pytest.mark.parametrize(
+    ("listed", "words"),
+    [
+        (answer(models()), "SUPERAGENT_SMOKE_MODEL"),
+        (answer(b"{}"), "did not answer with a list"),
+        (answer(b"[]"), "did not answer with a list"),
+        (answer(status=503), "answered 503"),
+    ],
+)
+def test_a_service_without_a_model_is_named(listed: Answer, words: str) -> None:
+    with pytest.raises(NoModel, match=words):
+        smoke.choose(listed)
+
+
+class Service:
+    """A service that offers some models and answers chats of those alone."""
+
+    def __init__(self, offered: bytes) -> None:
+        self.offered, self.asked = offered, list[str]()
+
+    def send(
+        self, address: Address, method: str, path: str, headers: Any, body: bytes, limit: float
+    ) -> Answer:
+        if path == "/v1/models":
+            return answer(self.offered)
+        self.asked.append(json.loads(body)["model"])
+        known = any(one["id"] == self.asked[-1] for one in json.loads(self.offered)["data"])
+        return answer(b"{}", 200 if known else 404)
+
+
+CHAT = Scenario("chat", "/v1/chat/completions", "POST", {"model": "${model}"}, probe=True)
+
+
+def smoke_of(service: Service, monkeypatch: pytest.MonkeyPatch, model: str = "") -> SmokeTests:
+    monkeypatch.setattr(wire, "send", service.send)
+    return SmokeTests(lambda: Address("127.0.0.1", 1), [CHAT], lambda: "key", model)
+
+
+def test_an_environment_without_the_simulator_is_smoked_with_what_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    service = Service(models(*PAID))
+    smoked = smoke_of(service, monkeypatch)
+    assert smoked.check("v2") is None
+    smoked.probe()
+    assert service.asked == ["best", "best"]
+
+
+def test_a_named_model_wins_over_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = Service(models(*PAID))
+    assert smoke_of(service, monkeypatch, "openai/gpt").check("v2") is None
+    assert service.asked == ["openai/gpt"]
+    problem = smoke_of(service, monkeypatch, "gone").check("v2")
+    assert problem is not None
+    assert problem.startswith("chat: status 404")
+
+
+def test_a_service_that_offers_nothing_fails_its_smoke_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = smoke_of(Service(models()), monkeypatch).check("v2")
+    assert problem is not None
+    assert "lists no model" in problem

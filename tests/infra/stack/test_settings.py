@@ -31,6 +31,13 @@ BAD: list[tuple[dict[str, str], str]] = [
     ),
     ({"http_port": "eighty"}, r"http_port is 'eighty': .*integer"),
     ({"http_port": "9000", "test_port": "9000"}, r"test_port is 9000: .*cannot share"),
+    ({"release_steps": "cannary"}, r"release_steps is 'cannary': .*canary, linear, all-at-once"),
+    ({"release_steps": "[50, 20, 100]"}, r"release_steps is \[50, 20, 100\]: 20 does not grow"),
+    ({"release_steps": "[10, 50]"}, r"release_steps is \[10, 50\]: ends at 50 %"),
+    ({"release_steps": "[]"}, r"release_steps is \[\]: there is no step"),
+    ({"release_steps": '["ten", 100]'}, r"release_steps\.0 is 'ten'"),
+    ({"release_bake_seconds": "-1"}, r"release_bake_seconds is '-1': .*greater than or equal to 0"),
+    ({"release_bake_seconds": "2 weeks"}, r"release_bake_seconds is '2 weeks'"),
     ({"compute": "fargate"}, r"compute is 'fargate'"),
     ({"vpc_cird": "10.0.0.0/16"}, r"vpc_cird .*no such key.*Did you mean superagent:vpc_cidr"),
     ({"environment": "production"}, r"environment is 'production'.*local, dev, staging, prod"),
@@ -103,3 +110,9 @@ def test_keys_of_providers_may_stand_beside_ours() -> None:
         },
     )
     assert settings.region == "eu-west-1"
+
+
+def test_steps_may_be_named_or_listed() -> None:
+    assert load("local", {"superagent:release_steps": "linear"}).release_steps == (20, 40, 60, 80, 100)
+    assert load("local", {"superagent:release_steps": "[1, 100]"}).release_steps == (1, 100)
+    assert load("local", {}).release_steps == (10, 50, 100)
