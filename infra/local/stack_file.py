@@ -9,15 +9,16 @@ from typing import Final
 import yaml
 
 from infra.errors import UserError
-from infra.home import CHECKOUT
+from infra.home import project
 from infra.stack import settings
 
-FILE: Final = CHECKOUT / "Pulumi.local.yaml"
+FILE: Final = "Pulumi.local.yaml"
 
 
-def keys(file: Path = FILE) -> dict[str, str]:
+def keys(file: Path | None = None) -> dict[str, str]:
     """The `superagent:` keys without their namespace, as texts. Raises `UserError` for a broken file
     and for a key that the program would refuse."""
+    file = file or project() / FILE
     try:
         found = yaml.safe_load(file.read_text()) or {}
     except FileNotFoundError:
