@@ -43,4 +43,5 @@ bench: .venv/.dev
 	$(PY) -m tests.benchmarks $(ARGS)
 
 soak: .venv/.dev
-	$(PY) -m pytest -m soak $(ARGS)
+	$(PY) -m tests.soak $(ARGS)
+	$(PY) -m pytest -m soak
