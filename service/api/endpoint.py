@@ -13,7 +13,7 @@ from service.api.decode import decode, invalid
 from service.api.errors import ApiError
 from service.api.exchange import JSON, Exchange
 from service.api.gate import Gate
-from service.api.refusals import limit_headers, refused
+from service.api.refusals import limit_lines, refused
 from service.auth.permissions import Principal
 from service.limits.admission import Admission
 from service.limits.limiter import Plans
@@ -53,7 +53,7 @@ class Door:
         plan = self._plans.plan(principal, exchange.template, calls_models=False)
         decision, _ = await self._admission.admit(plan, 0, 0)
         if decision.limit:
-            exchange.response_headers += limit_headers(decision)
+            exchange.lines += limit_lines(decision)
         if decision.scope:
             self.limited(decision.scope)
             raise refused(decision)

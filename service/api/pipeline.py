@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from service.api.call import Call, usage_row
 from service.api.exchange import Exchange
-from service.api.refusals import limit_headers, refused
+from service.api.refusals import limit_lines, refused
 from service.auth.permissions import Principal
 from service.cache import exact
 from service.cache.exact import Collector, Entry
@@ -102,7 +102,7 @@ class Pipeline:
         look = call.cache_key if call.policy.read else ""
         decision, found = await self._admission.admit(plan, call.estimate, call.reserved, look)
         if decision.limit:
-            exchange.response_headers += limit_headers(decision)
+            exchange.lines += limit_lines(decision)
         if decision.scope:
             self._limited[decision.scope].inc()
             raise refused(decision)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from service.api.errors import ApiError
-from service.api.exchange import Headers
 from service.limits.limiter import Decision
 
 
-def limit_headers(decision: Decision) -> Headers:
-    return [
-        (b"x-ratelimit-limit", b"%d" % decision.limit),
-        (b"x-ratelimit-remaining", b"%d" % decision.remaining),
-        (b"x-ratelimit-reset", b"%d" % -int(-decision.reset_seconds // 1)),
-    ]
+def limit_lines(decision: Decision) -> bytes:
+    """The X-RateLimit headers as lines of a head."""
+    return b"x-ratelimit-limit: %d\r\nx-ratelimit-remaining: %d\r\nx-ratelimit-reset: %d\r\n" % (
+        decision.limit,
+        decision.remaining,
+        -int(-decision.reset_seconds // 1),
+    )
 
 
 _REFUSALS: Final[dict[str, str]] = {

@@ -17,6 +17,10 @@ from service.storage.redis_link import RedisError, RedisLink, pack
 BUDGET_SECONDS: Final = 3600
 Redis = RedisLink | RedisCluster
 Spent = Callable[[str], Awaitable[float]]
+Admitted = tuple[Decision, bytes | None]
+
+# A ledger that hangs must not hold a request up: its key is counted here until the ledger answers.
+SPENT_SECONDS: Final = 0.5
 
 
 class Admission:
@@ -30,40 +34,42 @@ class Admission:
         if link is not None:
             link.on_connect.append(_load_scripts)
 
-    async def admit(
-        self, plan: Plan, tokens: int, reserve_micro: int, cache_key: str = ""
-    ) -> tuple[Decision, bytes | None]:
+    def admit(self, plan: Plan, tokens: int, reserve_micro: int, cache_key: str = "") -> Awaitable[Admitted]:
         """(decision, what the cache holds under `cache_key`). Never raises for a lost Redis."""
+        if plan.shared is None:
+            return self._admit(plan, tokens, reserve_micro, cache_key)
+        return self._admit_both(plan, plan.shared, tokens, reserve_micro, cache_key)
+
+    async def _admit_both(
+        self, plan: Plan, shared: Plan, tokens: int, reserve_micro: int, cache_key: str
+    ) -> Admitted:
+        """In a cluster the global bucket lies elsewhere: it is asked second, so that no refused client eats
+        of it; what the client had reserved is given back.
+        """
         decision, cached = await self._admit(plan, tokens, reserve_micro, cache_key)
-        if plan.shared is not None and not decision.scope:
-            # In a cluster the global bucket lies elsewhere: it is asked second, so that no refused client
-            # eats of it; what the client had reserved is given back.
-            overall, _ = await self._admit(plan.shared, 0, 0, "")
+        if not decision.scope:
+            overall, _ = await self._admit(shared, 0, 0, "")
             if overall.scope:
                 self.settle(plan, -tokens, -reserve_micro)
                 return overall, None
         return decision, cached
 
-    async def _admit(
-        self, plan: Plan, tokens: int, reserve_micro: int, cache_key: str
-    ) -> tuple[Decision, bytes | None]:
+    async def _admit(self, plan: Plan, tokens: int, reserve_micro: int, cache_key: str) -> Admitted:
         link = self._link
         if link is None or not link.available:
             return await self._admit_locally(plan, tokens, reserve_micro), None
-        if not plan.buckets and not plan.budget_key:
-            if not cache_key:
-                return Decision(), None
-            data, expected = pack(("GET", cache_key)), 1
-        elif cache_key:
-            data, expected = admit_command(plan, tokens, reserve_micro) + pack(("GET", cache_key)), 2
-        else:
-            data, expected = admit_command(plan, tokens, reserve_micro), 1
+        limited = bool(plan.buckets or plan.budget_key)
+        data = admit_command(plan, tokens, reserve_micro) if limited else b""
+        if cache_key:
+            data += pack(("GET", cache_key))
+        elif not limited:
+            return Decision(), None
         try:
-            replies = await link.send(data, expected, plan.tag)
+            replies = await link.send(data, 2 if limited and cache_key else 1, plan.tag)
         except StoreUnavailable:
             return await self._admit_locally(plan, tokens, reserve_micro), None
         cached = replies[-1] if cache_key and isinstance(replies[-1], bytes) else None
-        if not plan.buckets and not plan.budget_key:
+        if not limited:
             return Decision(), cached
         answer = replies[0]
         if isinstance(answer, RedisError) or answer[0] == -1:
@@ -94,15 +100,22 @@ class Admission:
         return read(plan, again)
 
     async def _load_budget(self, link: Redis, plan: Plan) -> None:
-        micro = round(await self._spent(plan.budget_key) * 1e6)
+        micro = await self._spent_micro(plan)
         await link.call("SET", plan.budget_key, micro, "NX", "EX", BUDGET_SECONDS, tag=plan.tag)
+
+    async def _spent_micro(self, plan: Plan) -> int:
+        try:
+            async with asyncio.timeout(SPENT_SECONDS):
+                return round(await self._spent(plan.budget_key) * 1e6)
+        except TimeoutError:
+            raise StoreUnavailable("postgres") from None
 
     async def _admit_locally(self, plan: Plan, tokens: int, reserve: int) -> Decision:
         costs = tuple([float(min(tokens, one.burst)) if one is plan.tokens else 1.0 for one in plan.buckets])
         if plan.budget_key:
             if plan.budget_key not in self._local_spend:
                 try:
-                    self._local_spend[plan.budget_key] = round(await self._spent(plan.budget_key) * 1e6)
+                    self._local_spend[plan.budget_key] = await self._spent_micro(plan)
                 except StoreUnavailable:
                     # Neither store tells: count from zero rather than refuse everybody with a budget.
                     self._local_spend[plan.budget_key] = 0

@@ -53,4 +53,6 @@ def judge(bucket: Bucket, tat: float, now: float, cost: float) -> Verdict:
 
 def remaining(bucket: Bucket, ahead: float) -> int:
     """Units that would be let through at once."""
-    return max(0, int((bucket.tolerance + 1.0 - ahead) / bucket.emission))
+    emission = MINUTE_US / bucket.per_minute
+    left = (emission * bucket.burst + 1.0 - ahead) / emission
+    return int(left) if left > 0.0 else 0

@@ -42,6 +42,8 @@ class Plan:
     tag: str
     shared: Plan | None  # the global bucket, where it cannot be judged together with the client's
     costs: tuple[Any, ...]  # n, then emission, tolerance, 1 per request bucket
+    position: int = -1  # of `client` in `buckets`
+    packed: bytes = b""  # the command up to what changes from call to call, rendered at first use
 
 
 @dataclass(slots=True)
@@ -111,6 +113,7 @@ class Plans:
             principal.account,
             self._shared,
             tuple(costs),
+            buckets.index(client) if client is not None else -1,
         )
 
     def _global(self) -> Plan | None:
@@ -125,12 +128,25 @@ class Plans:
 
 def admit_command(plan: Plan, tokens: int, reserve_micro: int) -> bytes:
     """The packed script call for this request."""
-    arguments = plan.head + plan.costs
+    data = plan.packed or _render(plan)
     if plan.tokens is not None:
-        arguments += (min(tokens, plan.tokens.burst),)
+        data += _bulk(min(tokens, plan.tokens.burst))
     if plan.budget_key:
-        arguments += (plan.budget_micro, reserve_micro)
-    return pack(arguments)
+        data += _bulk(plan.budget_micro) + _bulk(reserve_micro)
+    return data
+
+
+def _render(plan: Plan) -> bytes:
+    fixed = plan.head + plan.costs
+    changing = (plan.tokens is not None) + 2 * bool(plan.budget_key)
+    start = b"*%d\r\n" % len(fixed)
+    plan.packed = b"*%d\r\n" % (len(fixed) + changing) + pack(fixed)[len(start) :]
+    return plan.packed
+
+
+def _bulk(number: int) -> bytes:
+    text = b"%d" % number
+    return b"$%d\r\n%b\r\n" % (len(text), text)
 
 
 def settle_command(plan: Plan, token_change: int, micro_change: int) -> bytes | None:
@@ -150,10 +166,11 @@ def read(plan: Plan, answer: list[int]) -> Decision:
     """The script's (or the local buckets') answer as a decision."""
     verdict, count = answer[0], len(plan.buckets)
     decision = Decision()
-    if plan.client is not None:
-        ahead = answer[1 + plan.buckets.index(plan.client)]
-        decision.limit = plan.client.per_minute
-        decision.remaining = remaining(plan.client, ahead)
+    client = plan.client
+    if client is not None:
+        ahead = answer[1 + plan.position]
+        decision.limit = client.per_minute
+        decision.remaining = remaining(client, ahead)
         decision.reset_seconds = ahead / 1e6
     if verdict == count + 1:
         decision.scope, decision.retry_seconds = "budget", None

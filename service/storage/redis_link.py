@@ -21,6 +21,7 @@ from service.storage.database import StoreUnavailable
 
 pack: Final[Callable[[tuple[Any, ...]], bytes]] = hiredis.pack_command
 RETRY_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0)
+POST_SECONDS: Final = 0.002  # what nobody waits for leaves with the next command, after this at the latest
 
 
 class RedisError(Exception):
@@ -59,7 +60,7 @@ class Address:
 class _Pending:
     __slots__ = ("expected", "future", "replies", "sent")
 
-    def __init__(self, future: asyncio.Future[list[Any]], expected: int, sent: float) -> None:
+    def __init__(self, future: asyncio.Future[list[Any]] | None, expected: int, sent: float) -> None:
         self.future = future
         self.expected = expected
         self.replies: list[Any] = []
@@ -74,6 +75,7 @@ class _Connection(asyncio.Protocol):
         self._reader = hiredis.Reader(replyError=RedisError)
         self._transport: asyncio.Transport | None = None
         self._out: list[bytes] = []
+        self._leaving = False
         self.pending: deque[_Pending] = deque()
         self.closed: asyncio.Future[None] = loop.create_future()
 
@@ -89,8 +91,9 @@ class _Connection(asyncio.Protocol):
                 first.replies.append(reply)
                 if len(first.replies) == first.expected:
                     pending.popleft()
-                    if not first.future.done():
-                        first.future.set_result(first.replies)
+                    future = first.future
+                    if future is not None and not future.done():
+                        future.set_result(first.replies)
         except (hiredis.ProtocolError, IndexError):
             self.drop()
 
@@ -98,7 +101,7 @@ class _Connection(asyncio.Protocol):
         self._transport = None
         while self.pending:
             future = self.pending.popleft().future
-            if not future.done():
+            if future is not None and not future.done():
                 future.set_exception(StoreUnavailable("redis"))
         if not self.closed.done():
             self.closed.set_result(None)
@@ -109,14 +112,25 @@ class _Connection(asyncio.Protocol):
             future.set_exception(StoreUnavailable("redis"))
             return future
         self.pending.append(_Pending(future, expected, self._loop.time()))
-        if not self._out:
+        if not self._leaving:
+            self._leaving = True
             self._loop.call_soon(self._flush)
         self._out.append(data)
         return future
 
+    def post(self, data: bytes, expected: int) -> None:
+        """As `send`, for what nobody waits for: it leaves with the next command or a moment later."""
+        if self._transport is None:
+            return
+        self.pending.append(_Pending(None, expected, self._loop.time()))
+        if not self._out and not self._leaving:
+            self._loop.call_later(POST_SECONDS, self._flush)
+        self._out.append(data)
+
     def _flush(self) -> None:
+        self._leaving = False
         data, self._out = b"".join(self._out), []
-        if self._transport is not None:
+        if data and self._transport is not None:
             self._transport.write(data)
 
     def drop(self) -> None:
@@ -165,7 +179,7 @@ class RedisLink:
     def post(self, data: bytes, expected: int = 1, tag: str = "") -> None:
         """Send and forget: for what may be lost."""
         if self.available and self._connection is not None:
-            self._connection.send(data, expected).add_done_callback(_forget)
+            self._connection.post(data, expected)
 
     async def call(self, *command: Any, tag: str = "") -> Any:
         """One command, one reply. Raises `RedisError` or `StoreUnavailable`."""
@@ -240,11 +254,6 @@ class RedisLink:
             self.available = available
             for listener in self.on_change:
                 listener(available)
-
-
-def _forget(future: asyncio.Future[list[Any]]) -> None:
-    if not future.cancelled():
-        future.exception()
 
 
 def _raise(replies: list[Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from service.storage.database import Database
+from service.storage.database import Database, StoreUnavailable
 
 
 class Spending:
@@ -19,6 +19,8 @@ class Spending:
         return await self.of(account, month)
 
     async def of(self, account: str, month: str) -> float:
+        if not self._database.available:  # the probe finds out when it is back; requests do not wait for it
+            raise StoreUnavailable("postgres")
         row = await self._database.fetchrow(
             "select coalesce(sum(cost_usd), 0) as cost_usd from key_usage where month = $2 and "
             "(key_id = $1 or key_id in (select id from api_keys where account = $1))",
