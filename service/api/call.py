@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Final
 
-from service.api.exchange import Exchange, Headers
+from service.api.exchange import JSON, Exchange, Headers, header_lines
 from service.auth.permissions import Principal
 from service.cache import exact
 from service.cache.exact import Entry, Policy
@@ -19,6 +19,7 @@ from service.storage.usage import UsageRow
 _HITS: Final = {
     name: (b"x-superagent-cache", name.encode()) for name in ("exact", "semantic", "shared", "miss", "bypass")
 }
+_LINES: Final[dict[tuple[str | None, int, str], bytes]] = {}
 
 
 class Call:
@@ -90,3 +91,15 @@ def route_headers(call: Call) -> Headers:
         (b"x-superagent-attempts", b"%d" % len(ctx.attempts)),
         _HITS[call.cache],
     ]
+
+
+def json_lines(call: Call) -> bytes:
+    """The same as lines of a head, for an answer in JSON; there are few different ones."""
+    ctx = call.ctx
+    known = (ctx.provider, len(ctx.attempts), call.cache)
+    lines = _LINES.get(known)
+    if lines is None:
+        if len(_LINES) >= 10_000:
+            _LINES.clear()
+        lines = _LINES[known] = header_lines([JSON, *route_headers(call)])
+    return lines

@@ -6,9 +6,9 @@ import time
 
 from service.api import openai_answer as answer
 from service.api import openai_request as wire
-from service.api.call import route_headers
+from service.api.call import json_lines
 from service.api.decode import decode
-from service.api.exchange import JSON, Exchange
+from service.api.exchange import Exchange
 from service.api.gate import Gate
 from service.api.pipeline import Pipeline
 from service.api.streaming import stream, whole
@@ -25,8 +25,11 @@ class ChatCompletions:
 
     async def __call__(self, exchange: Exchange) -> None:
         pipeline = self._pipeline
-        principal = await self._gate.admit(exchange, "chat")
-        asked = decode(wire.DECODER, await exchange.body(self._max_body, self._body_seconds))
+        principal = self._gate.known(exchange, "chat") or await self._gate.admit(exchange, "chat")
+        data = exchange.ready_body(self._max_body)
+        if data is None:
+            data = await exchange.body(self._max_body, self._body_seconds)
+        asked = decode(wire.DECODER, data)
         call = await pipeline.begin(exchange, principal, wire.parse(asked), bool(asked.stream))
         identity = "chatcmpl-" + exchange.request_id[4:]
         if asked.stream:
@@ -41,4 +44,4 @@ class ChatCompletions:
             return
         rendered = answer.render(await whole(pipeline, call), identity, int(time.time()))
         pipeline.end(call, "ok")  # in the journal before the client has its answer
-        await exchange.respond(200, [JSON, *route_headers(call)], rendered)
+        await exchange.reply(200, json_lines(call), rendered)

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from service.api.call import Call, route_headers
+from service.api.call import Call, json_lines
 from service.api.decode import decode
 from service.api.errors import ApiError
-from service.api.exchange import JSON, Exchange
+from service.api.exchange import Exchange
 from service.api.gate import Gate
 from service.api.openai_answer import DONE, FINISH, encode, usage
 from service.api.openai_request import Count, Penalty, Probability, StreamOptions
@@ -95,7 +95,7 @@ class Completions:
         choice = _choice(prompt + response.text, FINISH[response.finish])
         rendered = encode({**_head(call, created), "choices": [choice], "usage": usage(response.usage)})
         self._pipeline.end(call, "ok")
-        await exchange.respond(200, [JSON, *route_headers(call)], rendered)
+        await exchange.reply(200, json_lines(call), rendered)
 
 
 def _head(call: Call, created: int) -> dict[str, Any]:

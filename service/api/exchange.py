@@ -211,28 +211,33 @@ class Exchange:
 
     # --- the answer
 
-    def _head(self, headers: Headers) -> bytes:
-        lines = b"x-request-id: %b\r\n%b%b" % (self.request_id.encode(), self.common.lines, self.lines)
-        if headers or self.response_headers:
-            if CLOSE in headers:
-                self.keep_alive = False
-                headers = [header for header in headers if header != CLOSE]
-            lines += header_lines([*headers, *self.response_headers])
-        if self.common.closing:
+    def _head(self, lines: bytes) -> bytes:
+        common = self.common
+        if common.closing:
             self.keep_alive = False
-        return lines
+        if self.response_headers:
+            lines += header_lines(self.response_headers)
+        return b"x-request-id: %b\r\n%b%b%b" % (self.request_id.encode(), common.lines, self.lines, lines)
 
     async def respond(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a whole answer with the headers that every answer has."""
+        if CLOSE in headers:
+            self.keep_alive = False
+            headers = [header for header in headers if header != CLOSE]
+        await self.reply(status, header_lines(headers), body)
+
+    async def reply(self, status: int, lines: bytes, body: bytes) -> None:
+        """As `respond`, with headers that are rendered already."""
         self.status = status
-        room = self._connection.room()
+        connection = self._connection
+        room = connection.room()
         if room is not None:
             await room
-        self._connection.answer(self, status, self._head(headers), body)
+        connection.answer(self, status, self._head(lines), body)
 
     async def start_stream(self, headers: Headers) -> None:
         self.status = 200
-        self._connection.begin(self, 200, EVENTS + self._head(headers))
+        self._connection.begin(self, 200, EVENTS + self._head(header_lines(headers)))
 
     async def write(self, data: bytes) -> None:
         room = self._connection.room()

@@ -28,6 +28,17 @@ class Gate:
         self._proxies = proxies
         self._failures = LocalBuckets()
 
+    def known(self, exchange: Exchange, permission: str) -> Principal | None:
+        """The principal when its credential is remembered and it may; else `admit` finds out what to say."""
+        authorization = exchange.headers.get(b"authorization", b"")
+        if authorization[:7] != b"Bearer ":
+            return None
+        principal = self._authenticator.remembered(authorization[7:])
+        if principal is None or permission not in principal.permissions:
+            return None
+        exchange.principal = principal
+        return principal
+
     async def admit(self, exchange: Exchange, permission: str) -> Principal:
         """The principal; with the permission "" any will do. Raises `ApiError` 401, 403 or 429, or
         `StoreUnavailable`.

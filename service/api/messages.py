@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from service.api import anthropic_answer as answer
 from service.api import anthropic_messages as wire
-from service.api.call import route_headers
+from service.api.call import json_lines
 from service.api.decode import decode
 from service.api.errors import ApiError
-from service.api.exchange import JSON, Exchange
+from service.api.exchange import Exchange
 from service.api.gate import Gate
 from service.api.pipeline import Pipeline
 from service.api.streaming import stream, whole
@@ -37,7 +37,7 @@ class Messages:
             return
         rendered = answer.render(await whole(pipeline, call), identity)
         pipeline.end(call, "ok")
-        await exchange.respond(200, [JSON, *route_headers(call)], rendered)
+        await exchange.reply(200, json_lines(call), rendered)
 
 
 class _Renderer:

@@ -69,6 +69,7 @@ def catalog() -> dict[str, ModelInfo]:
     return {name: entry.info for entry in parsed.model for name in entry.models}
 
 
+@functools.lru_cache(4096)
 def find(model: str) -> ModelInfo | None:
     """By exact name, else by the longest known name that `model` extends with a date or version.
 

@@ -7,6 +7,7 @@ A stream writes a line when it starts and one when it ends; the first without th
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from collections import deque
@@ -84,8 +85,24 @@ class Journal:
         self._write(quality_line(request_id, at, score))
 
     def _write(self, line: bytes) -> None:
+        if not self.unwritten and self._size < self._segment_bytes:
+            try:
+                written = os.write(self._descriptor, line)
+            except OSError:
+                written = 0
+            if written == len(line):
+                self._size += written
+                self.dirty = True
+                return
+            self._void(written)
         self.unwritten.append(line)
         self.retry()
+
+    def _void(self, written: int) -> None:
+        """A full disk may take a part of a line: take it back, the line is kept."""
+        if written:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self._size)
 
     def retry(self) -> None:
         """Write what the disk would not take before; what fails stays in memory."""
@@ -95,8 +112,8 @@ class Journal:
             while self.unwritten:
                 line = self.unwritten[0]
                 written = os.write(self._descriptor, line)
-                if written != len(line):  # a full disk may take a part: void it, keep the line
-                    os.ftruncate(self._descriptor, self._size)
+                if written != len(line):
+                    self._void(written)
                     return
                 self.unwritten.popleft()
                 self._size += written

@@ -1,4 +1,5 @@
-"""JSON lines on stdout. Lines of one tick of the event loop leave in one write; other threads write at once.
+"""JSON lines on stdout. Lines of a few milliseconds leave in one write, warnings and errors with this tick of
+the event loop.
 
 Prompts, answers and secrets never get here: callers pass identifiers, counts and times.
 """
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 import orjson
 
+BATCH_SECONDS: Final = 0.01
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -23,8 +25,11 @@ class JsonLog:
         self.threshold = LEVELS[level]
         self.info_on = self.threshold <= 20
         self._descriptor = descriptor
-        self._common = {name: value for name, value in common.items() if value}
+        known = orjson.dumps({name: value for name, value in common.items() if value})[1:-1]
+        self._common = b"," + known if known else b""
+        self._starts: dict[tuple[str, str], bytes] = {}
         self._lines: list[bytes] = []
+        self._urgent = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def bind(self, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -36,16 +41,30 @@ class JsonLog:
         """One line; below the threshold nothing happens."""
         if LEVELS[level] < self.threshold:
             return
-        line = {"ts": round(time.time(), 6), "level": level, "event": event, **self._common, **record}
-        data = orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
+        second, micro = divmod(time.time_ns() // 1000, 1_000_000)
+        start = self._starts.get((level, event)) or self._start(level, event)
+        rest = orjson.dumps(record, default=str, option=orjson.OPT_APPEND_NEWLINE)
+        comma = b"," if record else b""
+        data = b'{"ts":%d.%06d%b%b%b' % (second, micro, start, comma, rest[1:])
         if self._loop is None:
             self._emit(data)
             return
-        if not self._lines:
+        if level == "info" or level == "debug":
+            if not self._lines:
+                self._loop.call_later(BATCH_SECONDS, self.flush)
+        elif not self._urgent:
+            self._urgent = True
             self._loop.call_soon(self.flush)
         self._lines.append(data)
 
+    def _start(self, level: str, event: str) -> bytes:
+        made = b',"level":%b,"event":%b%b' % (orjson.dumps(level), orjson.dumps(event), self._common)
+        if len(self._starts) < 1000:
+            self._starts[(level, event)] = made
+        return made
+
     def flush(self) -> None:
+        self._urgent = False
         lines, self._lines = self._lines, []
         if lines:
             self._emit(b"".join(lines))
