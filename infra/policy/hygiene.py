@@ -8,8 +8,7 @@ from typing import Final
 from infra.policy.access import LISTENER
 from infra.policy.data import LAUNCH_TEMPLATE
 from infra.policy.model import Complaint, Estate
-from infra.stack.naming import AUTONAME_SUFFIX, LOAD_BALANCER_LIMIT
-from infra.stack.tags import REQUIRED
+from infra.stack.naming import AUTONAME_SUFFIX, LOAD_BALANCER_LIMIT, REQUIRED_TAGS
 
 GROUP: Final = "aws:autoscaling/group:Group"
 TAGGED_KINDS: Final = {"instance", "volume", "network-interface"}
@@ -19,12 +18,12 @@ def tags(estate: Estate) -> Iterator[Complaint]:
     for one in estate.resources:
         given = one.at("tags")
         if isinstance(given, dict):
-            missing = [key for key in REQUIRED if not given.get(key)]
+            missing = [key for key in REQUIRED_TAGS if not given.get(key)]
             if missing:
                 yield one, f"lacks the tag {', '.join(missing)}"
     for one in estate.of(GROUP):
         keys = {tag["key"] for tag in one.at("tags", []) if tag.get("propagateAtLaunch")}
-        missing = sorted(set(REQUIRED) - keys)
+        missing = sorted(set(REQUIRED_TAGS) - keys)
         if missing:
             yield one, f"does not hand {', '.join(missing)} to its instances (default tags never reach them)"
     for one in estate.of(LAUNCH_TEMPLATE):

@@ -40,10 +40,6 @@ def preview(stack: str, base: str | None, pairs: tuple[str, ...], form: str, as_
     superagent preview --base main --format markdown     what this branch changes, for a pull request
     """
     from infra.preview.estate import Recording, configuration, revision
-    from infra.preview.markdown import markdown
-    from infra.preview.mermaid import mermaid
-    from infra.preview.report import document, report
-    from infra.preview.table import table
 
     wrong = next((pair for pair in pairs if "=" not in pair), None)
     if wrong is not None:
@@ -59,6 +55,12 @@ def preview(stack: str, base: str | None, pairs: tuple[str, ...], form: str, as_
                 raise UserError(f"Revision {base!r} has no offline preview yet.", "Choose a later one.")
             there = Recording(tree, stack, configuration(stack, overrides, tree))
             stay.callback(there.close)
+        # Only now, while the recorders already run.
+        from infra.preview.markdown import markdown
+        from infra.preview.mermaid import mermaid
+        from infra.preview.report import document, report
+        from infra.preview.table import table
+
         found = report(stack, here.result(), base, there.result() if there else None)
     if as_json or form == "json":
         print_json(document(found))

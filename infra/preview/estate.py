@@ -20,8 +20,7 @@ import yaml
 from infra.errors import OperationFailed, UserError
 from infra.home import project
 from infra.policy.model import Resource
-from infra.stack.naming import PROJECT
-from infra.stack.offline import STACK_TYPE
+from infra.stack.naming import PROJECT, STACK_TYPE
 
 TIMEOUT_SECONDS: Final = 120
 RECORDER: Final = "infra.preview.record"

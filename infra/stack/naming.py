@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 PROJECT: Final = "superagent"
+STACK_TYPE: Final = "pulumi:pulumi:Stack"
+"""Type of the root that Pulumi gives every stack."""
+REQUIRED_TAGS: Final = ("Project", "Environment", "ManagedBy", "Name")
 LOAD_BALANCER_LIMIT: Final = 32
 """Characters of an ALB or target-group name (ELBv2 API reference, CreateLoadBalancer)."""
 AUTONAME_SUFFIX: Final = 8

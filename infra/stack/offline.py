@@ -7,6 +7,7 @@ in an emulated AWS (the local system). It is no engine: no state, no diff. One r
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import runpy
@@ -15,7 +16,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pulumi
 from pulumi.runtime import mocks, rpc, settings
@@ -24,9 +25,7 @@ from pulumi.runtime.stack import run_in_stack, wait_for_rpcs
 from pulumi.runtime.sync_await import _sync_await
 
 from infra.home import CHECKOUT
-from infra.stack.naming import PROJECT
-
-STACK_TYPE: Final = "pulumi:pulumi:Stack"
+from infra.stack.naming import PROJECT, STACK_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +183,11 @@ def run(
     call: Call | None = None,
     program: Path = CHECKOUT / "infra" / "__main__.py",
 ) -> Run:
-    """Run `program` as `stack` with `config` (`superagent:key` → text). Raises what the program raises."""
+    """Run `program` as `stack` with `config` (`superagent:key` → text). Raises what the program raises.
+
+    The garbage collector rests meanwhile: nothing that the SDK's ten thousand classes make is garbage, and
+    looking for some takes a third of the run (docs/operations/environments.md, "How long it takes").
+    """
 
     def unanswered(token: str, args: dict[str, Any]) -> dict[str, Any]:
         raise NotImplementedError(
@@ -202,6 +205,9 @@ def run(
     pulumi.runtime.set_all_config(dict(config), [])
     sys.path.insert(0, str(program.resolve().parents[1]))
 
+    collects = gc.isenabled()
+    gc.disable()
+
     async def whole() -> None:
         await run_in_stack(lambda: (runpy.run_path(str(program), run_name="__main__"), None)[1])
         await wait_for_rpcs()
@@ -215,5 +221,7 @@ def run(
     finally:
         sys.path.pop(0)
         loop.close()
+        if collects:
+            gc.enable()
     monitor.run.resources.sort(key=lambda one: one.urn)
     return monitor.run

@@ -11,7 +11,6 @@ import pulumi
 from infra.stack.naming import PROJECT
 from infra.stack.settings import Settings
 
-REQUIRED: Final = ("Project", "Environment", "ManagedBy", "Name")
 LIST_OF_TAGS: Final = frozenset({"aws:autoscaling/group:Group"})
 """Types whose `tags` is a list with propagation flags; their component writes it with `propagated`."""
 
