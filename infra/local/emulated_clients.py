@@ -38,7 +38,8 @@ class Aws:
                     service,
                     region_name=self.region,
                     endpoint_url=self.endpoint,
-                    config=Config(connect_timeout=3, read_timeout=20, max_pool_connections=32),
+                    # No proxy: HTTP_PROXY never may catch a call to loopback.
+                    config=Config(connect_timeout=3, read_timeout=20, max_pool_connections=32, proxies={}),
                 )
             return self.clients[service]
 

@@ -14,7 +14,7 @@ from infra.home import home
 from infra.recovery.database import Address
 from infra.recovery.store import Store
 from infra.stack import environment
-from infra.stack.environment import CLIENT_CONFIG, Environment
+from infra.stack.environment import Environment, client_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Context:
             region_name=self.env.outputs.region,
         )
         make: Any = session.resource
-        resource = make("dynamodb", endpoint_url=self.env.endpoint, config=CLIENT_CONFIG)
+        resource = make("dynamodb", endpoint_url=self.env.endpoint, config=client_config(self.env.endpoint))
         return resource.Table(self.env.outputs.release_table)
 
     def database(self) -> Address:
@@ -64,7 +64,7 @@ def load(stack: str, bucket: str | None = None, region: str | None = None) -> Co
         local = "local" if env.endpoint else None
         session = boto3.Session(aws_access_key_id=local, aws_secret_access_key=local, region_name=region)
         make: Any = session.client
-        client = make("s3", endpoint_url=env.endpoint, config=CLIENT_CONFIG)
+        client = make("s3", endpoint_url=env.endpoint, config=client_config(env.endpoint))
     return Context(env, Store(client, bucket or env.outputs.backup_bucket, need_kms=env.endpoint is None))
 
 

@@ -30,7 +30,7 @@ from infra.recovery.ports import free_port
 from infra.recovery.report import Check, Report, document
 from infra.recovery.store import Store
 from infra.recovery.tools import valkey_server
-from infra.stack.environment import CLIENT_CONFIG
+from infra.stack.environment import client_config
 
 KEPT = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 """Of the caller's environment, what the clean process gets; AWS settings come on top."""
@@ -145,7 +145,10 @@ def main() -> None:
     local = "local" if job["endpoint"] else None
     session = boto3.Session(aws_access_key_id=local, aws_secret_access_key=local, region_name=job["region"])
     make: Any = session.client
-    s3, kms = (make(name, endpoint_url=job["endpoint"], config=CLIENT_CONFIG) for name in ("s3", "kms"))
+    s3, kms = (
+        make(name, endpoint_url=job["endpoint"], config=client_config(job["endpoint"]))
+        for name in ("s3", "kms")
+    )
     store = Store(s3, job["bucket"], need_kms=job["endpoint"] is None)
     report = rehearse(store, kms, job["environment"], job["backup"])
     sys.stdout.write(json.dumps(document(report)) + "\n")

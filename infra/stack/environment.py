@@ -33,7 +33,16 @@ class Environment:
             aws_access_key_id=local, aws_secret_access_key=local, region_name=self.outputs.region
         )
         make: Any = session.client
-        return make(service, endpoint_url=self.endpoint, config=CLIENT_CONFIG)
+        return make(
+            service,
+            endpoint_url=self.endpoint,
+            config=client_config(self.endpoint),
+        )
+
+
+def client_config(endpoint: str | None) -> Config:
+    """Configuration of a client; one of the local system's own endpoint never goes through HTTP_PROXY."""
+    return CLIENT_CONFIG.merge(Config(proxies={})) if endpoint else CLIENT_CONFIG
 
 
 def load(stack: str) -> Environment:

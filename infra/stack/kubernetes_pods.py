@@ -10,7 +10,6 @@ from infra.stack.kubernetes_objects import (
     BACKUP_ACCOUNT,
     BACKUP_SCHEDULE,
     CONTAINER,
-    FLOOR,
     LEAVE_SECONDS,
     SCRATCH,
     SECRETS,
@@ -47,10 +46,7 @@ def deployment(work: Workload, colour: Colour) -> Manifest:
     """One colour; zero replicas until the release tool wants it."""
     grace = LEAVE_SECONDS + work.drain_seconds + SLACK_SECONDS
     return {
-        "metadata": {
-            **metadata(name(colour), colour),
-            "annotations": {FLOOR: str(work.min_replicas)},
-        },
+        "metadata": metadata(name(colour), colour),
         "spec": {
             "replicas": 0,
             "revisionHistoryLimit": 5,

@@ -13,7 +13,14 @@ from pathlib import Path
 from infra.home import CHECKOUT
 from infra.preview.estate import Recorded, Recording, configuration
 
-CLOUD = [("dev", "ec2"), ("dev", "eks"), ("staging", "ec2"), ("prod", "ec2"), ("prod", "eks")]
+CLOUD = [
+    ("dev", "ec2"),
+    ("dev", "eks"),
+    ("staging", "ec2"),
+    ("staging", "eks"),
+    ("prod", "ec2"),
+    ("prod", "eks"),
+]
 ALL = [("local", "local"), *CLOUD]
 
 

@@ -81,7 +81,7 @@ def test_both_computes_share_the_same_edge() -> None:
     assert kinds == {"ec2": {"instance"}, "eks": {"ip"}}
 
 
-@pytest.mark.parametrize(("stack", "compute"), [("prod", "ec2"), ("prod", "eks"), ("local", "local")])
+@pytest.mark.parametrize(("stack", "compute"), ALL)
 def test_no_stateful_resource_disappears(stack: str, compute: str) -> None:
     """A name that goes missing here is a database, a bucket or an address that `pulumi up` would destroy.
 

@@ -1,0 +1,68 @@
+"""Clients of an environment: the local system's own endpoint is reached directly, proxy or not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from infra.stack.environment import Environment, client_config
+from infra.stack.outputs import StackOutputs
+from tests.parts import free_port
+
+OUTPUTS = StackOutputs(
+    environment="local",
+    region="eu-central-1",
+    compute="local",
+    vpc_id="",
+    alb_arn="",
+    alb_dns_name="",
+    listener_arn="",
+    test_listener_arn="",
+    target_group_arns={},
+    image_parameters={},
+    release_table="",
+    backup_bucket="",
+    database_pointer="",
+    alert_topic_arn="",
+)
+
+
+class Parameters(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = b'{"Parameter": {"Name": "/a", "Value": "reached"}}'
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-amz-json-1.1")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), Parameters)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_proxy_of_the_machine_never_gets_calls_for_the_local_system(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    found = Environment(OUTPUTS, endpoint).client("ssm").get_parameter(Name="/a")
+    assert found["Parameter"]["Value"] == "reached"
+
+
+def test_in_aws_the_proxy_of_the_machine_holds() -> None:
+    assert client_config(None).proxies is None
