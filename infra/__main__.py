@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from infra.errors import UserError
 from infra.stack import account as accounts
-from infra.stack import settings as configuration
+from infra.stack import configuration
 from infra.stack.backups import Backups
 from infra.stack.edge import Edge
 from infra.stack.exports import exports

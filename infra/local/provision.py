@@ -22,7 +22,7 @@ import click
 
 from infra.errors import OperationFailed, UserError
 from infra.home import CHECKOUT
-from infra.stack import settings
+from infra.stack import configuration
 from infra.stack.outputs import StackOutputs
 
 TIMEOUT_SECONDS: Final = 120
@@ -36,7 +36,7 @@ def provision(stack: str, endpoint: str, config: Mapping[str, str]) -> StackOutp
     once a process. Raises `UserError` for a wrong setting and `OperationFailed` when the emulator refuses.
     """
     full = _full(config)
-    settings.load(stack, full)
+    configuration.load(stack, full)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "outputs.json"
         command = [sys.executable, "-m", "infra.local.provision", "--stack", stack, "--endpoint", endpoint]
@@ -66,7 +66,7 @@ def in_process(stack: str, endpoint: str, config: Mapping[str, str]) -> StackOut
     from infra.stack import offline
 
     full = _full(config)
-    wanted = settings.load(stack, full)
+    wanted = configuration.load(stack, full)
     aws = Aws(endpoint, wanted.region)
     one_at_a_time = Lock()  # moto keeps its state in plain dicts without locks
 
@@ -84,7 +84,7 @@ def in_process(stack: str, endpoint: str, config: Mapping[str, str]) -> StackOut
 
 def _full(config: Mapping[str, str]) -> dict[str, str]:
     """Configuration with every key in its namespace."""
-    return {key if ":" in key else f"{settings.NAMESPACE}{key}": value for key, value in config.items()}
+    return {key if ":" in key else f"{configuration.NAMESPACE}{key}": value for key, value in config.items()}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -15,7 +15,7 @@ import click
 
 from infra.preview.answers import answer, call
 from infra.preview.sdk_types import mismatches
-from infra.stack import offline, settings
+from infra.stack import configuration, offline
 
 FORMAT = 1
 """Version of the JSON; a revision with another one cannot be compared."""
@@ -30,7 +30,7 @@ FORMAT = 1
 def main(stack: str, pairs: tuple[str, ...], out: Path) -> None:
     """Run the Pulumi program without a cloud and write every resource down."""
     config = dict(pair.split("=", 1) for pair in pairs)
-    wanted = settings.load(stack, config)
+    wanted = configuration.load(stack, config)
     run = offline.run(stack, config, answer, call)
     document = {
         "format": FORMAT,

@@ -11,7 +11,7 @@ import pulumi_kubernetes as kubernetes
 
 from infra.stack import firewall
 from infra.stack.component import Component
-from infra.stack.eks_controllers import POD_IDENTITY, Controllers
+from infra.stack.eks_controllers import POD_IDENTITY, Controllers, Home
 from infra.stack.fleet_ec2 import DISK_GIB, TAGGED, Estate, architecture
 from infra.stack.iam import role, trust_service
 from infra.stack.secrets import key
@@ -40,7 +40,7 @@ class EksCluster(Component):
         for arn in settings.eks_admin_role_arns:
             self._administrator(arn)
         self.inside = self._access(nodes)
-        controllers = Controllers(self)
+        controllers = Controllers(Home(self, estate, self.cluster, self.cluster_name, self.inside))
         controllers.load_balancer()
         controllers.cluster_autoscaler()
         controllers.scraper()

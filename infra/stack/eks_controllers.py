@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import Any, Final
 
+import pulumi
 import pulumi_aws as aws
 import pulumi_kubernetes as kubernetes
 import yaml
 
+from infra.stack.component import Component
+from infra.stack.fleet_ec2 import Estate
 from infra.stack.iam import Allow, role, trust_service
-
-if TYPE_CHECKING:
-    from infra.stack.eks_cluster import EksCluster
 
 POD_IDENTITY: Final = trust_service("pods.eks.amazonaws.com", actions=("sts:AssumeRole", "sts:TagSession"))
 CONTROLLER_CHART: Final = "1.14.1"
 AUTOSCALER_CHART: Final = "9.52.1"
 
 
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The cluster as its controllers need it."""
+
+    parent: Component
+    estate: Estate
+    cluster: aws.eks.Cluster
+    cluster_name: str
+    inside: kubernetes.Provider
+
+    def child(self, **options: Any) -> pulumi.ResourceOptions:
+        return self.parent.child(**options)
+
+
 class Controllers:
     """Charts with their roles; the cluster is their parent."""
 
-    def __init__(self, home: EksCluster) -> None:
+    def __init__(self, home: Home) -> None:
         self.home = home
 
     def _controller(self, name: str, namespace: str, allow: list[Allow]) -> None:
         """The role of a controller in the cluster, bound to its service account."""
-        worker = role(self.home, name, POD_IDENTITY, allow)
+        worker = role(self.home.parent, name, POD_IDENTITY, allow)
         aws.eks.PodIdentityAssociation(
             name,
             cluster_name=self.home.cluster.name,
@@ -73,7 +88,7 @@ class Controllers:
             "https://aws.github.io/eks-charts",
             {
                 "clusterName": self.home.cluster.name,
-                "region": self.home.settings.region,
+                "region": self.home.parent.settings.region,
                 "vpcId": self.home.estate.network.vpc_id,
                 "replicaCount": 2,
                 "serviceAccount": {"create": True, "name": name},
@@ -125,7 +140,7 @@ class Controllers:
             "https://kubernetes.github.io/autoscaler",
             {
                 "autoDiscovery": {"clusterName": self.home.cluster.name},
-                "awsRegion": self.home.settings.region,
+                "awsRegion": self.home.parent.settings.region,
                 "rbac": {"serviceAccount": {"create": True, "name": name}},
             },
         )
@@ -163,7 +178,7 @@ class Controllers:
                             "source_labels": ["__meta_kubernetes_pod_label_superagent_colour"],
                             "target_label": "colour",
                         },
-                        {"target_label": "environment", "replacement": self.home.settings.environment},
+                        {"target_label": "environment", "replacement": self.home.parent.settings.environment},
                     ],
                 }
             ],
@@ -171,7 +186,7 @@ class Controllers:
         text = yaml.safe_dump(configuration, sort_keys=False)
         aws.amp.Scraper(
             "pods",
-            alias=self.home.settings.names.of("pods"),
+            alias=self.home.parent.settings.names.of("pods"),
             scrape_configuration=text,
             source={
                 "eks": {

@@ -6,12 +6,10 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from infra.stack import addresses, pace
-
-if TYPE_CHECKING:
-    from infra.stack.settings import Settings
+from infra.stack.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +22,7 @@ class Violation:
     fix: str
 
 
-Rule = Callable[["Settings"], Iterator[Violation]]
+Rule = Callable[[Settings], Iterator[Violation]]
 
 
 def block(settings: Settings) -> Iterator[Violation]:

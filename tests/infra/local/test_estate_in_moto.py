@@ -13,7 +13,7 @@ import pytest
 
 from infra.home import CHECKOUT
 from infra.stack.addresses import TIERS, subnet
-from infra.stack.settings import load
+from infra.stack.configuration import load
 
 Clients = Callable[[str], Any]
 ZONES = ("eu-central-1a", "eu-central-1b", "eu-central-1c")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from infra.errors import UserError
+from infra.stack.configuration import load
 from infra.stack.profiles import ENVIRONMENTS
-from infra.stack.settings import load
 
 WITH_NAME = {"superagent:domain": "api.example.com", "superagent:hosted_zone_id": "Z0123456789"}
 
