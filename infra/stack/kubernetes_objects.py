@@ -17,7 +17,7 @@ COLOUR: Final = "superagent/colour"
 """Label by which the release tool finds the pods of a colour (infra/release/fleet_eks.py)."""
 CONTAINER: Final = "superagent"
 FLOOR: Final = "superagent/min-replicas"
-"""Annotation of an autoscaler with the size that the live colour never goes below."""
+"""Annotation with the size that the live colour never goes below."""
 USER: Final = 10001
 SECRETS: Final = "/run/superagent/secrets"
 SCRATCH: Final = "/tmp"  # noqa: S108 - an emptyDir of the pod
@@ -116,7 +116,7 @@ def target_group_binding(work: Workload, colour: Colour, target_group_arn: Any) 
 def autoscaler(work: Workload, colour: Colour) -> Manifest:
     """Grows fast and shrinks slowly. It sleeps while the release tool holds the colour at zero replicas."""
     return {
-        "metadata": {**metadata(name(colour), colour), "annotations": {FLOOR: str(work.min_replicas)}},
+        "metadata": metadata(name(colour), colour),
         "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name(colour)},
             "minReplicas": work.min_replicas,

@@ -10,6 +10,7 @@ from infra.stack.kubernetes_objects import (
     BACKUP_ACCOUNT,
     BACKUP_SCHEDULE,
     CONTAINER,
+    FLOOR,
     LEAVE_SECONDS,
     SCRATCH,
     SECRETS,
@@ -46,7 +47,10 @@ def deployment(work: Workload, colour: Colour) -> Manifest:
     """One colour; zero replicas until the release tool wants it."""
     grace = LEAVE_SECONDS + work.drain_seconds + SLACK_SECONDS
     return {
-        "metadata": metadata(name(colour), colour),
+        "metadata": {
+            **metadata(name(colour), colour),
+            "annotations": {FLOOR: str(work.min_replicas)},
+        },
         "spec": {
             "replicas": 0,
             "revisionHistoryLimit": 5,

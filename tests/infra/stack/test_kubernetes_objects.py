@@ -8,7 +8,6 @@ import kubernetes_validate
 import pytest
 
 from infra.policy.model import Resource
-from infra.release import fleet_eks
 from infra.stack.kubernetes_objects import COLOUR
 from infra.stack.settings import Settings
 from tests.infra.estates import estate
@@ -90,21 +89,3 @@ def test_pods_run_without_rights() -> None:
         for one in [*pod.get("initContainers", []), *pod["containers"]]:
             assert one["securityContext"]["readOnlyRootFilesystem"] is True
             assert one["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-
-
-@pytest.mark.parametrize("colour", ["blue", "green"])
-def test_names_are_those_by_which_the_release_tool_finds_things(colour: str) -> None:
-    """Two packages that never import each other write these names down; here they meet."""
-    found = deployment(colour)
-    assert found["metadata"]["namespace"] == fleet_eks.NAMESPACE
-    assert found["metadata"]["name"] == f"superagent-{colour}"
-    assert [one["name"] for one in found["spec"]["template"]["spec"]["containers"]] == [fleet_eks.CONTAINER]
-    labels = found["spec"]["template"]["metadata"]["labels"]
-    assert (labels["app.kubernetes.io/name"], labels["superagent/colour"]) == ("superagent", colour)
-    scaler = next(
-        one for one in objects() if one.inputs["kind"] == "HorizontalPodAutoscaler" and one.name == colour
-    )
-    assert scaler.inputs["metadata"]["name"] == f"superagent-{colour}"
-    assert scaler.inputs["metadata"]["annotations"][fleet_eks.FLOOR] == "3"
-    job = fleet_eks.job("m", "registry/superagent:v2", found)
-    kubernetes_validate.validate(job, Settings.model_fields["eks_version"].default, strict=True)
