@@ -10,7 +10,7 @@ import yaml
 
 from infra.errors import UserError
 from infra.home import project
-from infra.stack import settings
+from infra.stack import configuration
 
 FILE: Final = "Pulumi.local.yaml"
 
@@ -33,8 +33,8 @@ def keys(file: Path | None = None) -> dict[str, str]:
     ours = {
         str(key): value if isinstance(value, str) else json.dumps(value)
         for key, value in config.items()
-        if str(key).startswith(settings.NAMESPACE)
+        if str(key).startswith(configuration.NAMESPACE)
     }
     if ours:
-        settings.load("local", ours)
-    return {key.removeprefix(settings.NAMESPACE): text for key, text in ours.items()}
+        configuration.load("local", ours)
+    return {key.removeprefix(configuration.NAMESPACE): text for key, text in ours.items()}
