@@ -38,6 +38,8 @@ lint: .venv/.dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	.venv/bin/actionlint -shellcheck .venv/bin/shellcheck
+	.venv/bin/zizmor --offline --no-progress -q --persona pedantic .github
 
 bench: .venv/.dev
 	$(PY) -m tests.benchmarks $(ARGS)

@@ -16,6 +16,7 @@ ALLOWED: dict[str, set[str]] = {
     "infra.stack": GROUND,
     "infra.policy": GROUND | {"infra.stack"},
     "infra.preview": GROUND | {"infra.stack", "infra.policy"},
+    "infra.delivery": GROUND | {"infra.stack", "infra.policy", "infra.preview"},
     "infra.local": GROUND | {"infra.stack"},
     "infra.release": GROUND | {"infra.stack", "infra.local"},
     "infra.recovery": GROUND | {"infra.stack", "infra.local"},

@@ -63,13 +63,15 @@ def role(
     allow: Sequence[Allow] = (),
     managed: Sequence[str] = (),
     description: str = "",
+    session_hours: int = 1,
 ) -> aws.iam.Role:
-    """A role with one inline policy and AWS-managed policies by name."""
+    """A role with one inline policy and AWS-managed policies by name; sessions last 1 to 12 hours."""
     made = aws.iam.Role(
         f"{name}-role",
         name=parent.settings.names.of(name, 64),
         description=description or f"SuperAgent {name}",
         assume_role_policy=document(trust),
+        max_session_duration=session_hours * 3600,
         opts=parent.child(),
     )
     if allow:

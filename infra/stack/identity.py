@@ -1,7 +1,8 @@
 """Who may deploy from GitHub: short-lived credentials by OIDC, one role a job, each for one environment.
 
 The token's `sub` names repository and GitHub environment, so a pull request from a fork gets none of them
-(docs of aws-actions/configure-aws-credentials; GitHub "OpenID Connect in AWS").
+(docs of aws-actions/configure-aws-credentials; GitHub "OpenID Connect in AWS"). Which GitHub environment may
+assume which role is `TRUSTED`: `.github/workflows` and docs/operations/delivery.md follow it.
 """
 
 from __future__ import annotations
@@ -20,13 +21,27 @@ from infra.stack.observability import Observability
 from infra.stack.registry import Registry
 from infra.stack.releases import Releases
 from infra.stack.settings import Settings
+from infra.stack.workflow_rights import deploy, drill, read_state
 
 ISSUER: Final = "token.actions.githubusercontent.com"
 AUDIENCE: Final = "sts.amazonaws.com"
+TRUSTED: Final = {
+    "preview": ("{}-preview",),
+    "drill": ("{}-drill",),
+    "deploy": ("{}",),
+    "image": ("{}",),
+    "release": ("{}", "{}-finish"),
+}
+"""Role → GitHub environments, `{}` standing for ours. The plain one waits for a reviewer and `-finish` for a
+day to pass; the others wait for nobody, because a nightly job would wait with them, and change nothing."""
+
+
+SESSION_HOURS: Final = {"drill": 6, "deploy": 2, "release": 6}
+"""How long a job may last; the others are done within the usual hour."""
 
 
 class Identity(Component):
-    """The OIDC provider and the roles `preview` (reads), `release` (moves traffic) and `image` (pushes)."""
+    """The OIDC provider and the roles of `TRUSTED`: looks, rehearses, provisions, pushes, moves traffic."""
 
     def __init__(
         self,
@@ -42,12 +57,25 @@ class Identity(Component):
         repository = settings.github_repository
         if repository is not None:
             provider = settings.github_oidc_provider_arn or self._issuer().arn
-            trust = self._trust(provider, repository)
-            # Reads the whole account's configuration for drift, but no data and no secret.
-            role(self, "preview", trust, managed=["job-function/ViewOnlyAccess"])
-            role(self, "image", trust, self._push(registry))
+            trust = {name: self._trust(provider, repository, name) for name in TRUSTED}
+            state = read_state(settings, account)
+            # Configuration of the whole account, for previews and drift, but no data and no secret.
+            look = ["job-function/ViewOnlyAccess", "SecurityAudit"]
+            role(self, "preview", trust["preview"], state, managed=look)
+            role(
+                self, "drill", trust["drill"], [*state, *drill(backups)], session_hours=SESSION_HOURS["drill"]
+            )
+            role(
+                self, "deploy", trust["deploy"], deploy(settings, account), managed=["PowerUserAccess"],
+                session_hours=SESSION_HOURS["deploy"],
+            )  # fmt: skip
+            role(self, "image", trust["image"], self._push(registry))
             allowed = self._release(account, edge, releases, backups)
-            role(self, "release", trust, [*allowed, *self._judge(account, registry, observability)])
+            judge = self._judge(account, registry, observability)
+            role(
+                self, "release", trust["release"], [*state, *allowed, *judge],
+                session_hours=SESSION_HOURS["release"],
+            )  # fmt: skip
         self.register_outputs({})
 
     def _issuer(self) -> aws.iam.OpenIdConnectProvider:
@@ -55,8 +83,9 @@ class Identity(Component):
             "github", url=f"https://{ISSUER}", client_id_lists=[AUDIENCE], opts=self.child()
         )
 
-    def _trust(self, provider: pulumi.Input[str], repository: str) -> dict[str, Any]:
-        """Workflows of this repository that run in this GitHub environment, and no others."""
+    def _trust(self, provider: pulumi.Input[str], repository: str, name: str) -> dict[str, Any]:
+        """Workflows of this repository that run in the role's GitHub environments, and no others."""
+        environments = [pattern.format(self.settings.environment) for pattern in TRUSTED[name]]
         return {
             "Effect": "Allow",
             "Principal": {"Federated": provider},
@@ -64,7 +93,7 @@ class Identity(Component):
             "Condition": {
                 "StringEquals": {
                     f"{ISSUER}:aud": AUDIENCE,
-                    f"{ISSUER}:sub": f"repo:{repository}:environment:{self.settings.environment}",
+                    f"{ISSUER}:sub": [f"repo:{repository}:environment:{one}" for one in environments],
                 }
             },
         }

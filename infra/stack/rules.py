@@ -243,6 +243,16 @@ def access(settings: Settings) -> Iterator[Violation]:
         )
 
 
+def delivery(settings: Settings) -> Iterator[Violation]:
+    if settings.github_repository is not None and settings.state_bucket is None:
+        yield Violation(
+            "state_bucket",
+            None,
+            "the workflows of superagent:github_repository could not read Pulumi's state",
+            "Name the bucket of `pulumi login s3://…`.",
+        )
+
+
 RULES: Final[tuple[Rule, ...]] = (
     block,
     zones,
@@ -256,6 +266,7 @@ RULES: Final[tuple[Rule, ...]] = (
     database,
     releases,
     access,
+    delivery,
 )
 
 

@@ -151,6 +151,8 @@ class Settings(BaseModel):
     """Gets every alert by mail, besides the subscribers of the topic."""
     github_repository: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$")
     """`owner/name` whose workflows may assume the deploy roles; without it there are none."""
+    state_bucket: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    """S3 bucket of Pulumi's state (`pulumi login s3://…`); the workflows' roles may read it."""
     github_oidc_provider_arn: str | None = Field(None, pattern=r"^arn:aws[a-z-]*:iam::\d{12}:oidc-provider/")
     """An account has one such provider; give its ARN when another stack made it."""
 

@@ -103,6 +103,8 @@ CASES: list[tuple[str, str, str, Mutation, str]] = [
     ("least-privilege", INLINE, "release-policy", statement(NotAction="iam:*"), "by exclusion"),
     ("least-privilege", "aws:iam/rolePolicyAttachment:RolePolicyAttachment", "preview-ViewOnlyAccess",
      put("policyArn", "arn:aws:iam::aws:policy/AdministratorAccess"), "attaches AdministratorAccess"),
+    ("least-privilege", "aws:iam/rolePolicyAttachment:RolePolicyAttachment", "preview-SecurityAudit",
+     put("policyArn", "arn:aws:iam::aws:policy/PowerUserAccess"), "attaches PowerUserAccess"),
     ("trust", ROLE, "instance-role", trust(Principal="*"), "by anybody"),
     ("trust", ROLE, "release-role", trust(Condition=GITHUB), "trusts every workflow"),
     ("trust", ROLE, "release-role", trust(Condition={}), "trusts every workflow"),

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from infra.delivery.values import values
 from infra.policy.data import STATEFUL
 from infra.policy.model import Resource
+from infra.preview.estate import configuration
 from infra.preview.report import broken
 from infra.preview.sdk_types import _snake
+from infra.stack import settings
+from infra.stack.identity import SESSION_HOURS, TRUSTED
 from infra.stack.outputs import StackOutputs
 from tests.infra.estates import ALL, CLOUD, estate
 
@@ -38,6 +43,7 @@ EXPLICIT = (
     "publiclyAccessible",
     "copyTagsToSnapshot",
 )
+ROLE = "aws:iam/role:Role"
 TARGET_GROUP = "aws:lb/targetGroup:TargetGroup"
 
 
@@ -135,3 +141,29 @@ def test_a_replica_gets_every_attribute_explicitly() -> None:
     for one in databases:
         for key in EXPLICIT:
             assert one.inputs.get(key) is not None, f"{one.name} {key}"
+
+
+@pytest.mark.parametrize("stack", ["dev", "staging", "prod"])
+def test_the_roles_that_the_workflows_name_are_made_and_trust_what_they_should(stack: str) -> None:
+    found = values(settings.load(stack, configuration(stack, {})), "123456789012")
+    roles = [one for one in estate(stack, "ec2").resources.values() if one.type == ROLE]
+    made = {one.inputs["name"]: one for one in roles}
+    for name, environments in TRUSTED.items():
+        role = made[found[f"{name}_role"].rpartition("/")[2]]
+        assert role.inputs["maxSessionDuration"] == SESSION_HOURS.get(name, 1) * 3600
+        condition = json.loads(role.inputs["assumeRolePolicy"])["Statement"][0]["Condition"]["StringEquals"]
+        assert condition["token.actions.githubusercontent.com:sub"] == [
+            f"repo:superagent/superagent:environment:{one.format(stack)}" for one in environments
+        ]
+
+
+@pytest.mark.parametrize("compute", ["ec2", "eks"])
+def test_the_deploy_role_may_manage_every_role_of_the_estate(compute: str) -> None:
+    resources = estate("prod", compute).resources.values()
+    policy = next(one for one in resources if one.name == "deploy-policy")
+    statements = json.loads(policy.inputs["policy"])["Statement"]
+    (pattern,) = next(one for one in statements if one["Sid"] == "ManageRoles")["Resource"]
+    prefix = pattern.rpartition(":role/")[2].removesuffix("*")
+    names = [one.inputs["name"] for one in resources if one.type == ROLE]
+    assert len(names) > 8
+    assert [name for name in names if not name.startswith(prefix)] == []

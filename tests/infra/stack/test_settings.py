@@ -68,6 +68,8 @@ BAD_IN_AWS: list[tuple[dict[str, str], str]] = [
     ({"client_cidrs": '["10.0.0.0/33"]'}, r"client_cidrs is '10.0.0.0/33': not an IPv4 network"),
     ({"compute": "local"}, r"compute is 'local': "),
     ({"github_repository": "no-owner"}, r"github_repository is 'no-owner'"),
+    ({"github_repository": "o/r"}, r"state_bucket is None: the workflows .* could not read"),
+    ({"state_bucket": "Not_A_Bucket"}, r"state_bucket is 'Not_A_Bucket'"),
     ({"idle_timeout_seconds": "5000"}, r"idle_timeout_seconds is '5000'.*4000"),
 ]
 

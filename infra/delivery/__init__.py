@@ -1,0 +1,1 @@
+"""What the workflows in `.github` run: small commands, so that they are tested here."""
