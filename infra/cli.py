@@ -23,6 +23,10 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "drift": ("infra.preview.commands:drift", "Which live differences are drift."),
     "restore": ("infra.recovery.restore_command:restore", "Bring a backup back, prove it, cut over."),
     "drill": ("infra.recovery.drill_command:command", "Rehearse the restore of the newest backup."),
+    "schedule": (
+        "infra.recovery.schedule_command:group",
+        "What runs by itself: backups, verification, drills.",
+    ),
     "backup": ("infra.recovery.commands:backup", "Make, list, verify and prune backups."),
     "doctor": ("infra.local.doctor_command:doctor", "Say what this machine has and lacks."),
     "completion": ("infra.completion:completion", "Let bash, zsh or fish complete verbs and options."),

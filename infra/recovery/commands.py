@@ -66,13 +66,14 @@ def backup() -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would be backed up; change nothing.")
 @json_option
 def create(stack: str, only: tuple[Kind, ...], kms_key: str | None, dry_run: bool, as_json: bool) -> None:
-    """Back up Postgres (one snapshot, streamed), Redis and configuration into the stack's bucket.
+    """Back up Postgres (one snapshot, streamed), configuration and, locally, Redis and a base for
+    point-in-time recovery into the stack's bucket. `superagent backup snapshot` is for RDS and ElastiCache.
 
     The manifest is written last: a backup that was interrupted does not exist. One run of a kind at a time.
     """
     place = context.load(stack)
-    # `base` is the start of the local point-in-time recovery; in AWS, RDS has its own.
-    kinds = only or (KINDS if place.local else ("postgres", "redis", "config"))
+    # In AWS, RDS has a point-in-time recovery of its own, and ElastiCache takes its snapshots itself.
+    kinds = only or (KINDS if place.local else ("postgres", "config"))
     if dry_run:
         _tell_plan(place, kinds, as_json)
         return

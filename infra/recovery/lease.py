@@ -23,6 +23,10 @@ BEAT_SECONDS: Final = 5.0
 LEASE_SECONDS: Final = 30.0
 
 
+class Busy(UserError):
+    """Another live process has the lease."""
+
+
 class Lease:
     """A held lease. `assert_held` before anything that must not happen twice."""
 
@@ -83,7 +87,7 @@ class Lease:
 def hold(
     table: Any, name: str, lease_seconds: float = LEASE_SECONDS, beat_seconds: float = BEAT_SECONDS
 ) -> Iterator[Lease]:
-    """Hold the lease `name`; `UserError` when another live process has it.
+    """Hold the lease `name`; `Busy` when another live process has it.
 
     `table` is a boto3 DynamoDB table resource with keys `pk` and `sk`.
     """
@@ -123,10 +127,10 @@ def _take_over(table: Any, lease: Lease, name: str, lease_seconds: float) -> Non
         time.sleep(min(1.0, lease_seconds / 10))
         now = table.get_item(Key=lease._key, ConsistentRead=True).get("Item")
         if now is not None and (now["owner"], now["beat"]) != (seen["owner"], seen["beat"]):
-            raise UserError(
+            raise Busy(
                 f"A {name} run by {now['owner']} is under way.",
                 "Wait for it; `superagent backup list` shows it.",
             )
         seen = now
     if not _create(table, lease, seen):
-        raise UserError(f"Another {name} run has just begun.", "Wait for it.")
+        raise Busy(f"Another {name} run has just begun.", "Wait for it.")

@@ -69,7 +69,10 @@ def snapshot(url: str) -> Iterator[Stream]:
         line, _, rest = buffer.partition(b"\r\n")
         if not line.startswith(b"$") or not line[1:].isdigit():
             told = line.decode(errors="replace").lstrip("-")
-            raise OperationFailed(f"The server did not send a snapshot: {told}")
+            raise UserError(
+                f"The server did not send a snapshot: {told}",
+                "ElastiCache never does: use `superagent backup snapshot --cache GROUP`.",
+            )
         yield Stream(sock, rest, int(line[1:]))
 
 

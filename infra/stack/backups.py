@@ -15,6 +15,8 @@ from infra.stack.settings import Settings
 
 NONCURRENT_DAYS: Final = 7
 """How long an older version of an object outlives the newer one."""
+REPLICA_DAYS: Final = 30
+"""How much longer than in the primary bucket objects live in the replica."""
 REPLICATION_MINUTES: Final = 15
 """S3 Replication Time Control promises this, and its metrics say when it fails."""
 
@@ -28,13 +30,17 @@ class Backups(Component):
         self.key = None if settings.local else key(self, "backup", account, "backup.amazonaws.com")
         self.primary = closed(self, "backups", key_arn=self.key.arn if self.key else None, object_lock=True)
         self.bucket = self.primary.bucket
-        self._keep(self.primary, "backups", None)
+        self._keep(self.primary, "backups", None, None)
         if settings.disaster_recovery and self.key is not None:
             self._replicate(account, self.key)
         self.register_outputs({"bucket": self.primary.name})
 
-    def _keep(self, one: Closed, name: str, region: str | None) -> None:
-        """Lock what is young, expire what is old."""
+    def _keep(self, one: Closed, name: str, region: str | None, days: int | None) -> None:
+        """Lock what is young, remove older versions, and, with `days`, what is that old.
+
+        In the primary bucket age alone removes nothing: `superagent backup prune` knows which backup is the
+        newest verified one, a lifecycle rule does not (wal-g/wal-g#636).
+        """
         aws.s3.BucketObjectLockConfiguration(
             name,
             bucket=one.name,
@@ -51,7 +57,7 @@ class Backups(Component):
                     "id": "expire",
                     "status": "Enabled",
                     "filter": {"prefix": ""},
-                    "expiration": {"days": self.settings.backup_keep_days},
+                    "expiration": {"days": days} if days else None,
                     "noncurrent_version_expiration": {"noncurrent_days": NONCURRENT_DAYS},
                     "abort_incomplete_multipart_upload": {"days_after_initiation": 1},
                 }
@@ -64,7 +70,8 @@ class Backups(Component):
         region = self.settings.replica_region
         replica_key = key(self, "backup-replica", account, "backup.amazonaws.com", region=region)
         replica = closed(self, "backups-replica", key_arn=replica_key.arn, object_lock=True, region=region)
-        self._keep(replica, "backups-replica", region)
+        # Prune does not work there and deletes are not replicated; the primary keeps the last good one.
+        self._keep(replica, "backups-replica", region, self.settings.backup_keep_days + REPLICA_DAYS)
         source, target = self.primary.bucket.arn, replica.bucket.arn
         replicator = role(
             self,

@@ -14,6 +14,8 @@ import yaml
 from infra.stack.autoscaling import METRIC_NAMESPACE
 from infra.stack.fetch import Sources, script
 from infra.stack.outputs import Colour
+from infra.stack.recovery_timers import OnInstance, timer_name
+from infra.stack.recovery_timers import files as timer_files
 
 LIMIT_BYTES: Final = 16_384
 """EC2 refuses larger user data (EC2 user guide, before base64)."""
@@ -43,10 +45,13 @@ class Boot:
     service_port: int
     metrics_port: int
     drain_seconds: int
+    recovery: dict[str, Any] | None = None
+    """`recovery_timers.OnInstance` as a dictionary; None without a tools image."""
 
 
 def render(boot: Boot) -> str:
     """User data of one colour. Raises ValueError when EC2 would refuse its size."""
+    jobs, timers = recovery(boot)
     config: dict[str, Any] = {
         "package_update": True,
         "package_upgrade": True,
@@ -58,17 +63,30 @@ def render(boot: Boot) -> str:
             _file("/usr/local/bin/superagent-image", image_script(boot), "0755"),
             _file("/etc/systemd/system/superagent.service", service_unit(boot)),
             _file("/etc/systemd/system/superagent-collector.service", collector_unit()),
+            *jobs,
         ],
         "runcmd": [
             ["systemctl", "daemon-reload"],
             ["systemctl", "enable", "--now", "docker"],
-            ["systemctl", "enable", "--now", "--no-block", "superagent-collector", "superagent"],
+            ["systemctl", "enable", "--now", "--no-block", "superagent-collector", "superagent", *timers],
         ],
     }
     text = "#cloud-config\n" + yaml.safe_dump(config, sort_keys=False, width=1000)
     if len(text.encode()) > LIMIT_BYTES:
         raise ValueError(f"user data has {len(text.encode())} bytes; EC2 takes {LIMIT_BYTES}")
     return text
+
+
+def recovery(boot: Boot) -> tuple[list[dict[str, str]], list[str]]:
+    """Files and timers of the scheduled backups and drills."""
+    if boot.recovery is None:
+        return [], []
+    what = OnInstance.parse(boot.recovery)
+    made = [
+        _file(path, content, "0755" if path.startswith("/usr/local/bin/") else "0644")
+        for path, content in timer_files(what, boot.environment, boot.region, boot.registry).items()
+    ]
+    return made, [timer_name(job) for job in what.plan.jobs()]
 
 
 def _file(path: str, content: str, mode: str = "0644") -> dict[str, str]:

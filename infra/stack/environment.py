@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -15,6 +16,7 @@ from infra.errors import UserError
 from infra.home import home
 from infra.stack.outputs import StackOutputs
 
+OUTPUTS_FILE = "SUPERAGENT_OUTPUTS_FILE"
 CLIENT_CONFIG = Config(retries={"mode": "adaptive", "max_attempts": 8}, connect_timeout=3, read_timeout=30)
 
 
@@ -46,13 +48,30 @@ def client_config(endpoint: str | None) -> Config:
 
 
 def load(stack: str) -> Environment:
-    """Read the outputs of `stack`: from the state folder for `local`, else from `pulumi stack output`.
+    """Read the outputs of `stack`: from the state folder for `local`, else from the file that
+    `SUPERAGENT_OUTPUTS_FILE` names (on instances and in pods, which have no Pulumi), else from
+    `pulumi stack output`.
 
     Raises `UserError` when the stack does not exist, is not up, or lacks an output.
     """
     if stack == "local":
         return Environment(_outputs(_local_outputs(), stack), _local_endpoint())
+    if path := os.environ.get(OUTPUTS_FILE):
+        return Environment(_outputs(_given_outputs(Path(path), stack), stack), None)
     return Environment(_outputs(_pulumi_outputs(stack), stack), None)
+
+
+def _given_outputs(path: Path, stack: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as failed:
+        raise UserError(f"{path} is no file of outputs: {failed}.", f"Correct {OUTPUTS_FILE}.") from None
+    if found.get("environment") != stack:
+        raise UserError(
+            f"{path} describes {found.get('environment')!r}, not {stack!r}.",
+            f"Correct {OUTPUTS_FILE} or --stack.",
+        )
+    return found
 
 
 def _local_outputs() -> dict[str, Any]:

@@ -21,12 +21,13 @@ class Sources:
 
 
 def script(sources: Sources, folder: str, owner: str | None = None) -> str:
-    """Write `database_url`, `redis_url` and `providers.json` below `folder`, readable by `owner` alone.
+    """Write `database_url`, `redis_url` and `providers.json` below `folder` (or the script's first argument),
+    readable by `owner` alone.
 
     Percent-encodes every character of a password, so that none can break the URL. The password never is an
     argument of a program.
     """
-    chown = f"chown -R {owner} {folder}\n" if owner else ""
+    chown = f'chown -R {owner} "$folder"\n' if owner else ""
     return f"""#!/bin/bash
 set -euo pipefail
 umask 077
@@ -45,7 +46,8 @@ field() {{
 describe() {{
   aws rds describe-db-instances --db-instance-identifier "$instance" --query "DBInstances[0].$1" --output text
 }}
-mkdir -p {folder}
+folder=${{1:-{folder}}}
+mkdir -p "$folder"
 pointer=$(aws ssm get-parameter --name {sources.database_pointer} --query Parameter.Value --output text)
 instance=${{pointer%%/*}} database=${{pointer#*/}}
 master=$(secret "$(describe MasterUserSecret.SecretArn)")
@@ -53,8 +55,8 @@ user=$(encode "$(field "$master" username)")
 password=$(encode "$(field "$master" password)")
 printf 'postgresql://%s:%s@%s:%s/%s?sslmode=require' \\
   "$user" "$password" "$(describe Endpoint.Address)" "$(describe Endpoint.Port)" "$database" \\
-  > {folder}/database_url
+  > "$folder/database_url"
 token=$(encode "$(secret {sources.cache_secret})")
-printf 'rediss://:%s@{sources.cache_address}:6379/0' "$token" > {folder}/redis_url
-secret {sources.providers_secret} > {folder}/providers.json
+printf 'rediss://:%s@{sources.cache_address}:6379/0' "$token" > "$folder/redis_url"
+secret {sources.providers_secret} > "$folder/providers.json"
 {chown}"""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import pulumi
@@ -17,10 +17,12 @@ from infra.stack.cache import Cache
 from infra.stack.component import Component
 from infra.stack.database import Database
 from infra.stack.edge import Edge
+from infra.stack.exports import exports
 from infra.stack.iam import Allow, role, trust_service
 from infra.stack.network import Network
 from infra.stack.observability import Observability
 from infra.stack.outputs import COLOURS, Colour
+from infra.stack.recovery_jobs import rights
 from infra.stack.registry import Registry
 from infra.stack.releases import Releases
 from infra.stack.rules import graviton
@@ -107,6 +109,7 @@ class FleetEc2(Component):
             trust_service("ec2.amazonaws.com"),
             [
                 *may(self.settings, self.estate),
+                *(rights(self.estate.backups, self.estate.releases) if self.settings.tools_image else []),
                 Allow(
                     "ScalingMetrics",
                     ["cloudwatch:PutMetricData"],
@@ -140,10 +143,25 @@ class FleetEc2(Component):
             "service_port": settings.service_port,
             "metrics_port": settings.metrics_port,
             "drain_seconds": settings.longest_stream_seconds,
+            "recovery": self._recovery(),
         }
         return pulumi.Output.json_dumps(values).apply(
             lambda text: base64.b64encode(bootstrap.render(bootstrap.from_json(text)).encode()).decode()
         )
+
+    def _recovery(self) -> dict[str, Any] | None:
+        """What the timers of the recovery jobs need; nothing without a tools image."""
+        settings, estate = self.settings, self.estate
+        if settings.tools_image is None:
+            return None
+        known = exports(
+            settings, estate.network, estate.edge, estate.releases, estate.backups, estate.observability
+        )
+        return {
+            "image": settings.tools_image,
+            "outputs": pulumi.Output.json_dumps(known),
+            "plan": asdict(settings.recovery_plan),
+        }
 
     def _template(self, colour: Colour) -> aws.ec2.LaunchTemplate:
         name = f"fleet-{colour}"

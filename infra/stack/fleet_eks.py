@@ -9,14 +9,13 @@ import pulumi_aws as aws
 from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.apps.v1 import Deployment
 from pulumi_kubernetes.autoscaling.v2 import HorizontalPodAutoscaler
-from pulumi_kubernetes.batch.v1 import CronJob
 from pulumi_kubernetes.core.v1 import ConfigMap, Namespace, Service, ServiceAccount
 from pulumi_kubernetes.networking.v1 import NetworkPolicy
 from pulumi_kubernetes.policy.v1 import PodDisruptionBudget
 
 from infra.stack import kubernetes_objects as objects
 from infra.stack import kubernetes_pods as pods
-from infra.stack.backups import Backups
+from infra.stack import recovery_cronjobs, recovery_jobs
 from infra.stack.component import Component
 from infra.stack.eks_cluster import EksCluster
 from infra.stack.eks_controllers import POD_IDENTITY
@@ -31,7 +30,7 @@ RELEASED = ["spec.replicas", "spec.template.spec.containers[0].image", "spec.tem
 
 
 class FleetEks(Component):
-    """Cluster, namespace, per colour everything that a Deployment needs, and the nightly backup."""
+    """Cluster, namespace, per colour everything that a Deployment needs, and the recovery jobs."""
 
     def __init__(self, settings: Settings, estate: Estate) -> None:
         super().__init__("fleet", settings)
@@ -40,7 +39,8 @@ class FleetEks(Component):
         self.work = self._workload()
         self.namespace = Namespace("superagent", **objects.namespace(), opts=self._inside())
         self._identity("superagent", objects.ACCOUNT, may(settings, estate))
-        self._identity("backup-job", objects.BACKUP_ACCOUNT, self._backup_rights(estate.backups))
+        jobs = recovery_jobs.rights(estate.backups, estate.releases)
+        self._identity("backup-job", objects.BACKUP_ACCOUNT, [*may(settings, estate), *jobs])
         for account in (objects.ACCOUNT, objects.BACKUP_ACCOUNT):
             ServiceAccount(
                 account,
@@ -52,14 +52,7 @@ class FleetEks(Component):
         NetworkPolicy("service", **objects.network_policy(self.work), opts=self._inside(self.namespace))
         for colour in COLOURS:
             self._colour(colour)
-        image = settings.tools_image or pulumi.Output.format(
-            "{0}:tools", estate.registry.repository.repository_url
-        )
-        CronJob(
-            "backup",
-            **pods.backup_job(self.work, image, suspended=settings.tools_image is None),
-            opts=self._inside(self.namespace),
-        )
+        recovery_cronjobs.in_cluster(settings, estate, self.work, lambda: self._inside(self.namespace))
         self.register_outputs({"cluster": self.cluster.cluster.name})
 
     def _inside(self, *needs: pulumi.Resource, **options: Any) -> pulumi.ResourceOptions:
@@ -111,22 +104,6 @@ class FleetEks(Component):
             role_arn=worker.arn,
             opts=self.child(),
         )
-
-    def _backup_rights(self, backups: Backups) -> list[Allow]:
-        """What a service may read, and the backup bucket to write to; deleting is not among it."""
-        bucket = backups.bucket.arn
-        key = backups.key
-        use_key = [Allow("UseBackupKey", ["kms:GenerateDataKey", "kms:Decrypt"], [key.arn])] if key else []
-        return [
-            *may(self.settings, self.estate),
-            *use_key,
-            Allow("ListBackups", ["s3:ListBucket", "s3:ListBucketVersions"], [bucket]),
-            Allow(
-                "WriteBackups",
-                ["s3:PutObject", "s3:GetObject", "s3:PutObjectRetention", "s3:AbortMultipartUpload"],
-                [bucket.apply(lambda arn: f"{arn}/*")],
-            ),
-        ]
 
     def _colour(self, colour: Colour) -> None:
         work, inside = self.work, self._inside

@@ -26,7 +26,6 @@ AWS_CLI: Final = "public.ecr.aws/aws-cli/aws-cli:2.31.3"
 LEAVE_SECONDS: Final = 15
 """Between "terminating" and SIGTERM: the load balancer needs a moment to stop sending."""
 SLACK_SECONDS: Final = 15
-BACKUP_SCHEDULE: Final = "15 2 * * *"
 
 Manifest = dict[str, Any]
 

@@ -1,21 +1,18 @@
-"""The pods: the service of a colour and the nightly backup; without rights, with time to drain."""
+"""The pods of a colour: without rights, with time to drain."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from infra.stack.kubernetes_objects import (
     ACCOUNT,
     AWS_CLI,
-    BACKUP_ACCOUNT,
-    BACKUP_SCHEDULE,
     CONTAINER,
     FLOOR,
     LEAVE_SECONDS,
     SCRATCH,
     SECRETS,
     SLACK_SECONDS,
-    TOOLS_USER,
     USER,
     Manifest,
     Workload,
@@ -151,49 +148,4 @@ def container(work: Workload, colour: Colour) -> Manifest:
             {"name": "journal", "mountPath": "/var/lib/superagent"},
             {"name": "tmp", "mountPath": SCRATCH},
         ],
-    }
-
-
-def backup_job(work: Workload, image: Any, suspended: bool) -> Manifest:
-    """Logical dump every night by `superagent backup run`, with a clean process each time."""
-    return {
-        "metadata": metadata("backup"),
-        "spec": {
-            "schedule": BACKUP_SCHEDULE,
-            "timeZone": "Etc/UTC",
-            "suspend": suspended,
-            "concurrencyPolicy": "Forbid",
-            "startingDeadlineSeconds": 3600,
-            "successfulJobsHistoryLimit": 3,
-            "failedJobsHistoryLimit": 7,
-            "jobTemplate": {
-                "spec": {
-                    "backoffLimit": 2,
-                    "activeDeadlineSeconds": 4 * 3600,
-                    "template": {
-                        "metadata": {"labels": {**labels(), "component": "backup"}},
-                        "spec": {
-                            "serviceAccountName": BACKUP_ACCOUNT,
-                            "automountServiceAccountToken": False,
-                            "restartPolicy": "Never",
-                            "securityContext": pod_security(TOOLS_USER),
-                            "containers": [
-                                {
-                                    "name": "backup",
-                                    "image": image,
-                                    "args": ["backup", "run", "--stack", work.environment],
-                                    "securityContext": SECURE,
-                                    "resources": {
-                                        "requests": {"cpu": "500m", "memory": "512Mi"},
-                                        "limits": {"memory": "1Gi"},
-                                    },
-                                    "volumeMounts": [{"name": "tmp", "mountPath": SCRATCH}],
-                                }
-                            ],
-                            "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}],
-                        },
-                    },
-                }
-            },
-        },
     }

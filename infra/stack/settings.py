@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from infra.stack import pace
 from infra.stack.naming import PROJECT, Names
 from infra.stack.profiles import EnvironmentName
+from infra.stack.schedule import Plan
 
 Seconds = Annotated[int, Field(ge=0)]
 Days = Annotated[int, Field(ge=1)]
@@ -98,7 +99,7 @@ class Settings(BaseModel):
     """IAM roles of people who administrate the cluster."""
 
     tools_image: str | None = None
-    """Image with `superagent` itself for the backup job on EKS; without it the job is suspended."""
+    """Image with `superagent` itself (infra/Dockerfile); without it no backup and no drill runs by itself."""
 
     # Data
     database_class: str
@@ -132,7 +133,11 @@ class Settings(BaseModel):
     backup_lock_days: Days
     """Object Lock of a backup: nobody deletes or changes it before this age."""
     backup_keep_days: Days = 30
-    """Current backup objects expire after this age, older versions 7 days later."""
+    """Retention of Postgres backups, applied by `superagent backup prune`; never the newest verified one."""
+    redis_keep_days: Days = 7
+    """Retention of Redis backups."""
+    backup_time: str = Field("02:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    """When the daily backup starts, UTC; verify, prune and the weekly drill follow 2, 3 and 4 hours later."""
     database: str = Field(PROJECT, pattern=r"^[a-z][a-z0-9_]{0,62}$")
     """Database that the service uses first; a restore's cutover changes the pointer, not this key."""
 
@@ -159,6 +164,11 @@ class Settings(BaseModel):
     @property
     def local(self) -> bool:
         return self.environment == "local"
+
+    @property
+    def recovery_plan(self) -> Plan:
+        """When backups and drills run, and how long backups stay."""
+        return Plan(self.backup_time, self.backup_keep_days, self.redis_keep_days)
 
     @property
     def names(self) -> Names:

@@ -1,68 +1,103 @@
-"""The same table means the same times, whoever runs it."""
+"""Many machines have the timer; one of them does the job, once a turn, and another one when it fails."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
+import json
+import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from infra.errors import UserError
-from infra.recovery import schedule
+from infra.cli import main
+from infra.errors import OperationFailed
+from infra.recovery import config_backup, turn
+from tests.infra.recovery.conftest import Cloud
 
-BACKUP, VERIFY, PRUNE, DRILL = schedule.jobs()
-
-
-def test_the_defaults_are_two_in_the_morning_thirty_days_and_seven() -> None:
-    assert schedule.cron(BACKUP) == "0 2 * * *"
-    assert schedule.eventbridge(BACKUP) == "cron(0 2 * * ? *)"
-    assert PRUNE.words == ("backup", "prune", "--keep", "postgres=30", "--keep", "redis=7")
+MOMENT = datetime(2026, 11, 23, 2, tzinfo=UTC)
 
 
-def test_a_weekly_job_names_its_day_in_every_dialect() -> None:
-    assert schedule.cron(DRILL) == "0 6 * * sun"
-    assert schedule.eventbridge(DRILL) == "cron(0 6 ? * SUN *)"
-    timer = schedule.systemd(DRILL, "prod", "/opt/superagent", "backup")["superagent-prod-drill.timer"]
-    assert "OnCalendar=Sun *-*-* 06:00:00 UTC" in timer
+def take(cloud: Cloud, work: object, moment: datetime = MOMENT) -> bool:
+    return turn.take(cloud.table, "backup", moment, work, 60, wait_seconds=0.05, lease_seconds=1)  # type: ignore[arg-type]
 
 
-def test_later_jobs_wrap_around_midnight() -> None:
-    late = schedule.jobs(backup_hour=22)
-    assert [job.hour for job in late] == [22, 0, 1, 2]
+@pytest.mark.component
+def test_one_of_many_machines_does_the_job(cloud: Cloud) -> None:
+    ran: list[str] = []
+    started = threading.Event()
+    others_began = threading.Event()
+
+    def work() -> None:
+        ran.append(threading.current_thread().name)
+        started.set()
+        assert others_began.wait(60)
+
+    first = threading.Thread(target=lambda: take(cloud, work), name="first")
+    first.start()
+    assert started.wait(60)
+    answers: list[bool] = []
+    others = [threading.Thread(target=lambda: answers.append(take(cloud, work))) for _ in range(2)]
+    for one in others:
+        one.start()
+    others_began.set()
+    for one in (first, *others):
+        one.join(60)
+    assert (ran, answers) == (["first"], [False, False])
+    assert take(cloud, work, MOMENT - timedelta(days=1)) is False, "a turn of before is done too"
 
 
-@pytest.mark.parametrize(("hour", "minute"), [(24, 0), (-1, 0), (2, 60)])
-def test_an_impossible_time_is_refused(hour: int, minute: int) -> None:
-    with pytest.raises(UserError, match="is no time of day"):
-        schedule.Job("x", (), hour, minute)
+@pytest.mark.component
+def test_a_job_that_fails_is_left_to_the_next_machine(cloud: Cloud) -> None:
+    def fail() -> None:
+        raise OperationFailed("the disk is full")
+
+    with pytest.raises(OperationFailed, match="disk is full"):
+        take(cloud, fail)
+    assert not turn.is_done(cloud.table, "backup", MOMENT)
+    assert take(cloud, lambda: None) is True
+    assert take(cloud, fail) is False
+    assert take(cloud, lambda: None, MOMENT + timedelta(days=1)) is True
 
 
-def test_a_cron_job_never_runs_beside_itself_and_runs_as_nobody_special() -> None:
-    made = schedule.cron_job(BACKUP, "prod", "image:1", "superagent", "backup")
-    spec = made["spec"]
-    assert (spec["schedule"], spec["timeZone"], spec["concurrencyPolicy"]) == (
-        "0 2 * * *",
-        "Etc/UTC",
-        "Forbid",
-    )
-    pod = spec["jobTemplate"]["spec"]["template"]["spec"]
-    assert pod["securityContext"]["runAsNonRoot"]
-    assert pod["containers"][0]["command"] == ["superagent", "backup", "create", "--stack", "prod", "--json"]
+@pytest.mark.component
+def test_a_machine_that_died_in_its_turn_is_replaced(cloud: Cloud) -> None:
+    cloud.table.put_item(Item={"pk": "recovery", "sk": "lease#job backup", "owner": "dead", "beat": 3})
+    assert take(cloud, lambda: None) is True
 
 
-def test_eventbridge_sends_the_command_to_one_machine() -> None:
-    made = schedule.eventbridge_schedule(VERIFY, "prod", "arn:ssm", "arn:role", "tools")
-    assert made["Name"] == "superagent-prod-backup-verify"
-    assert made["Target"]["Input"]["Parameters"]["commands"] == [
-        "superagent backup verify --stack prod --json"
-    ]
-    assert made["Target"]["Input"]["MaxConcurrency"] == "1"
+@pytest.mark.component
+def test_a_restored_configuration_does_not_skip_a_turn(cloud: Cloud) -> None:
+    take(cloud, lambda: None)
+    assert list(config_backup._items(cloud.table)) == []
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not on this machine")
-def test_systemd_understands_the_timer(tmp_path: Path) -> None:
-    for name, text in schedule.systemd(DRILL, "prod", "/opt/superagent", "root").items():
-        (tmp_path / name).write_text(text)
-    done = subprocess.run(["systemd-analyze", "calendar", "Sun *-*-* 06:00:00 UTC"], capture_output=True)
-    assert done.returncode == 0
+def test_the_list_says_what_is_next() -> None:
+    done = CliRunner().invoke(main, ["schedule", "list", "--at", "03:30", "--keep-redis", "9", "--json"])
+    rows = {row["job"]: row for row in json.loads(done.output)}
+    assert rows["backup"]["next"].endswith("T03:30:00+00:00")
+    assert rows["backup-prune"]["command"] == "backup prune --keep postgres=30 --keep redis=9"
+
+
+def test_units_for_systemd_are_written_for_another_machine(tmp_path: Path) -> None:
+    words = ["schedule", "units", "--stack", "prod", "--folder", str(tmp_path / "units"), "--json"]
+    assert CliRunner().invoke(main, [*words, "--dry-run"]).exit_code == 0
+    assert not (tmp_path / "units").exists()
+    made = json.loads(CliRunner().invoke(main, words).output)["files"]
+    assert len(made) == 8
+    assert all(Path(name).read_text().startswith("[Unit]") for name in made)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run", "nonsense"], "Invalid value for"),
+        (["list", "--at", "25:00"], "'25:00' is no time of day"),
+        (["list", "--keep-redis", "0"], "Invalid value for '--keep-redis'"),
+        (["units", "--folder", "/dev/null/x"], "cannot be written"),
+    ],
+)
+def test_bad_input_is_refused_with_the_reason(words: list[str], told: str) -> None:
+    done = CliRunner().invoke(main, ["schedule", *words])
+    assert done.exit_code == 2
+    assert told in done.output

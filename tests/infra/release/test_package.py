@@ -113,11 +113,12 @@ def test_the_bill_is_the_same_twice_and_its_script_needs_nothing_but_python() ->
     assert json.loads(first)["bomFormat"] == "CycloneDX"
 
 
-def test_the_dockerfile_is_clean() -> None:
+@pytest.mark.parametrize("package", ["service", "infra"])
+def test_the_dockerfile_is_clean(package: str) -> None:
     if importlib.util.find_spec("hadolint") is None and not _hadolint().exists():
         pytest.skip("hadolint is not installed")
     done = subprocess.run(
-        [_hadolint(), CHECKOUT / "service" / "Dockerfile"], capture_output=True, text=True, check=False
+        [_hadolint(), CHECKOUT / package / "Dockerfile"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, "")
 

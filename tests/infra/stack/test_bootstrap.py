@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -13,9 +14,11 @@ import jsonschema
 import pytest
 import yaml
 
+from infra.preview.estate import Recorded
 from infra.stack.bootstrap import LIMIT_BYTES, Boot, render
 from infra.stack.fetch import Sources, script
-from tests.infra.estates import estate
+from infra.stack.outputs import StackOutputs
+from tests.infra.estates import estate, recorded
 from tests.infra.stack.cloud_config import SCHEMA
 
 BOOT = Boot(
@@ -34,6 +37,12 @@ BOOT = Boot(
     metrics_port=9464,
     drain_seconds=300,
 )
+RECOVERY = {
+    "image": "registry/superagent:tools",
+    "outputs": '{"environment": "prod"}',
+    "plan": {"at": "01:30", "postgres_days": 60, "redis_days": 7},
+}
+WITH_JOBS = dataclasses.replace(BOOT, recovery=RECOVERY)
 # A password as nasty as RDS may make one, and a token.
 PASSWORD = r"p:w%d#?&[x]{y}~!$'()*+,;=\\<>|^`"
 TOKEN = "t0ken&more"
@@ -88,11 +97,52 @@ def test_systemd_waits_longer_than_the_drain() -> None:
     assert "TimeoutStopSec=315" in unit
 
 
-@pytest.mark.parametrize("path", ["/usr/local/bin/superagent-secrets", "/usr/local/bin/superagent-image"])
-def test_scripts_are_valid_bash(path: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["secrets", "image", "job"])
+def test_scripts_are_valid_bash(name: str, tmp_path: Path) -> None:
     target = tmp_path / "script"
-    target.write_text(files(render(BOOT))[path])
+    target.write_text(files(render(WITH_JOBS))[f"/usr/local/bin/superagent-{name}"])
     subprocess.run(["bash", "-n", target], check=True)
+
+
+def test_an_instance_has_a_timer_for_every_job_and_only_with_a_tools_image() -> None:
+    assert not [path for path in files(render(BOOT)) if "superagent-job" in path or path.endswith(".timer")]
+    made = files(render(WITH_JOBS))
+    timers = {Path(path).name: text for path, text in made.items() if path.endswith(".timer")}
+    assert sorted(timers) == [
+        "superagent-backup-prune.timer",
+        "superagent-backup-verify.timer",
+        "superagent-backup.timer",
+        "superagent-drill.timer",
+    ]
+    assert "OnCalendar=*-*-* 01:30:00 UTC" in timers["superagent-backup.timer"]
+    assert "Unit=superagent-job@drill.service" in timers["superagent-drill.timer"]
+    assert set(timers) <= set(yaml.safe_load(render(WITH_JOBS))["runcmd"][-1])
+    environment = made["/etc/superagent/recovery/environment"]
+    assert "SUPERAGENT_KEEP_POSTGRES_DAYS=60\n" in environment
+    assert made["/etc/superagent/recovery/outputs.json"] == RECOVERY["outputs"]
+    assert 'schedule run "$1" --stack prod' in made["/usr/local/bin/superagent-job"]
+    jsonschema.validate(yaml.safe_load(render(WITH_JOBS)), SCHEMA)
+
+
+def test_the_estate_gives_instances_their_jobs_and_the_right_to_do_them() -> None:
+    with_jobs = recorded("prod", {"compute": "ec2", "tools_image": "registry/superagent:tools"})
+    [template] = [
+        one
+        for one in with_jobs.resources.values()
+        if one.name == "fleet-blue" and one.type.endswith(":LaunchTemplate")
+    ]
+    made = files(base64.b64decode(template.inputs["userData"]).decode())
+    outputs = json.loads(made["/etc/superagent/recovery/outputs.json"])
+    assert set(outputs) == {field.name for field in dataclasses.fields(StackOutputs)}
+
+    def policy(estate: Recorded) -> str:
+        return next(
+            str(one.inputs["policy"]) for one in estate.resources.values() if one.name == "instance-policy"
+        )
+
+    assert "s3:DeleteObjectVersion" in policy(with_jobs)
+    assert "BypassGovernanceRetention" not in policy(with_jobs)
+    assert "s3:" not in policy(estate("prod", "ec2"))
 
 
 def test_the_secret_files_survive_every_character(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from typing import Any
 
 import kubernetes_validate
@@ -9,6 +11,7 @@ import pytest
 
 from infra.policy.model import Resource
 from infra.stack.kubernetes_objects import COLOUR
+from infra.stack.outputs import StackOutputs
 from infra.stack.settings import Settings
 from tests.infra.estates import estate
 
@@ -57,7 +60,9 @@ def deployment(colour: str) -> dict[str, Any]:
 def test_a_pod_has_time_for_its_longest_stream(colour: str) -> None:
     pod = deployment(colour)["spec"]["template"]["spec"]
     leave = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
-    settings = next(one for one in objects() if one.inputs["kind"] == "ConfigMap").inputs["data"]
+    settings = next(
+        one for one in objects() if one.inputs["kind"] == "ConfigMap" and one.name == "settings"
+    ).inputs["data"]
     assert pod["terminationGracePeriodSeconds"] > leave + int(settings["SUPERAGENT_DRAIN_SECONDS"])
 
 
@@ -89,3 +94,26 @@ def test_pods_run_without_rights() -> None:
         for one in [*pod.get("initContainers", []), *pod["containers"]]:
             assert one["securityContext"]["readOnlyRootFilesystem"] is True
             assert one["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_every_job_of_the_schedule_runs_by_itself_with_what_it_needs() -> None:
+    found = {one.name: manifest(one) for one in objects() if one.inputs["kind"] == "CronJob"}
+    assert {name: one["spec"]["schedule"] for name, one in found.items()} == {
+        "backup": "0 2 * * *",
+        "backup-verify": "0 4 * * *",
+        "backup-prune": "0 5 * * *",
+        "drill": "0 6 * * sun",
+    }
+    known = next(one for one in objects() if one.inputs["kind"] == "ConfigMap" and one.name == "recovery")
+    outputs = json.loads(known.inputs["data"]["outputs.json"])
+    assert set(outputs) == {field.name for field in dataclasses.fields(StackOutputs)}
+    for name, one in found.items():
+        assert one["spec"]["suspend"], "there is no tools image"
+        pod = one["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        assert pod["containers"][0]["args"] == ["schedule", "run", name, "--stack", "prod"]
+        values = {item["name"]: item["value"] for item in pod["containers"][0]["env"]}
+        assert values["SUPERAGENT_OUTPUTS_FILE"] == "/etc/superagent/recovery/outputs.json"
+        assert values["SUPERAGENT_KEEP_POSTGRES_DAYS"] == "30"
+        mounts = {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+        for path in (values["SUPERAGENT_OUTPUTS_FILE"], values["SUPERAGENT_DATABASE_URL_FILE"]):
+            assert path.rpartition("/")[0] in mounts
