@@ -32,7 +32,8 @@ OPERATIONS: Final = {
 
 
 def operation(step: Mapping[str, Any]) -> str:
-    return OPERATIONS.get(step["op"], step["op"])
+    word = str(step["op"])
+    return OPERATIONS.get(word, word)
 
 
 def changes(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -19,8 +19,8 @@ import click
 
 from infra.console import out, print_json
 from infra.errors import OperationFailed, UserError
-from infra.preview.estate import configuration
-from infra.stack import settings
+from infra.preview.estate import configuration as keys_of
+from infra.stack import configuration
 from infra.stack.workflow_rights import LOCKS
 
 RUNNERS: Final = ("runner", "root")
@@ -84,7 +84,7 @@ def main(stack: str, owner: str | None, from_workflow: bool, dry_run: bool, as_j
         raise UserError(
             "--from-workflow is not true here.", "Run the workflow `unlock`, or name the --owner."
         )
-    wanted = settings.load(stack, configuration(stack, {}))
+    wanted = configuration.load(stack, keys_of(stack, {}))
     if wanted.state_bucket is None:
         raise UserError(f"superagent:state_bucket of {stack} is not set.", "Name it in the stack's file.")
     make: Any = boto3.client

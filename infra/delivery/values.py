@@ -13,8 +13,8 @@ from typing import Final
 import click
 
 from infra.errors import UserError
-from infra.preview.estate import configuration
-from infra.stack import settings
+from infra.preview.estate import configuration as keys_of
+from infra.stack import configuration
 from infra.stack.identity import TRUSTED
 from infra.stack.settings import Settings
 
@@ -50,7 +50,7 @@ def values(wanted: Settings, account: str) -> dict[str, str]:
 @click.option("--account", required=True, help="AWS account of the stack, twelve digits.")
 def main(stack: str, account: str) -> None:
     """Print `name=value` lines for $GITHUB_OUTPUT."""
-    wanted = settings.load(stack, configuration(stack, {}))
+    wanted = configuration.load(stack, keys_of(stack, {}))
     for name, value in values(wanted, account).items():
         click.echo(f"{name}={value}")
 

@@ -38,9 +38,10 @@ def read_state(settings: Settings, account: Account) -> list[Allow]:
 def drill(backups: Backups) -> list[Allow]:
     """Read backups as after a disaster, and leave the report beside them; nothing of the live system."""
     bucket = backups.bucket.arn
-    key = [Allow("OpenBackups", ["kms:Decrypt", "kms:GenerateDataKey"], [backups.key.arn])]
+    key = backups.key
+    use_key = [Allow("OpenBackups", ["kms:Decrypt", "kms:GenerateDataKey"], [key.arn])] if key else []
     return [
-        *(key if backups.key else []),
+        *use_key,
         Allow(
             "ListBackups",
             ["s3:ListBucket", "s3:ListBucketVersions", "s3:GetEncryptionConfiguration"],

@@ -18,8 +18,8 @@ import pytest
 from infra import cli
 from infra.delivery.values import values
 from infra.home import CHECKOUT
-from infra.preview.estate import configuration
-from infra.stack import settings
+from infra.preview.estate import configuration as keys_of
+from infra.stack import configuration
 from infra.stack.identity import SESSION_HOURS, TRUSTED
 from tests.delivery.workflows import ACTIONS, FILES, Job, commands, credentials, job, jobs, scripts, workflow
 
@@ -221,7 +221,7 @@ def test_the_scripts_call_commands_and_options_that_exist() -> None:
 
 
 def test_the_values_that_steps_read_are_written() -> None:
-    wanted = settings.load("prod", configuration("prod", {}))
+    wanted = configuration.load("prod", keys_of("prod", {}))
     written = set(values(wanted, "123456789012"))
     for path in FILES:
         assert set(re.findall(r"steps\.values\.outputs\.(\w+)", path.read_text())) <= written

@@ -8,10 +8,10 @@ from click.testing import CliRunner
 from infra.delivery import values as module
 from infra.delivery.values import values
 from infra.errors import UserError
-from infra.preview.estate import configuration
-from infra.stack import settings
+from infra.preview.estate import configuration as keys_of
+from infra.stack import configuration
 
-PROD = settings.load("prod", configuration("prod", {}))
+PROD = configuration.load("prod", keys_of("prod", {}))
 
 
 def test_region_state_registry_and_roles_come_from_the_stack() -> None:

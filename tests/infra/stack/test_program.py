@@ -13,10 +13,10 @@ import pytest
 from infra.delivery.values import values
 from infra.policy.data import STATEFUL
 from infra.policy.model import Resource
-from infra.preview.estate import configuration
+from infra.preview.estate import configuration as keys_of
 from infra.preview.report import broken
 from infra.preview.sdk_types import _snake
-from infra.stack import settings
+from infra.stack import configuration
 from infra.stack.identity import SESSION_HOURS, TRUSTED
 from infra.stack.outputs import StackOutputs
 from tests.infra.estates import ALL, CLOUD, estate
@@ -145,7 +145,7 @@ def test_a_replica_gets_every_attribute_explicitly() -> None:
 
 @pytest.mark.parametrize("stack", ["dev", "staging", "prod"])
 def test_the_roles_that_the_workflows_name_are_made_and_trust_what_they_should(stack: str) -> None:
-    found = values(settings.load(stack, configuration(stack, {})), "123456789012")
+    found = values(configuration.load(stack, keys_of(stack, {})), "123456789012")
     roles = [one for one in estate(stack, "ec2").resources.values() if one.type == ROLE]
     made = {one.inputs["name"]: one for one in roles}
     for name, environments in TRUSTED.items():
