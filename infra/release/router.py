@@ -115,6 +115,11 @@ class Router:
         listener = self._describe(self._test_listener)
         return str(listener["Protocol"]), int(listener["Port"])
 
+    def address(self) -> tuple[str, int]:
+        """Protocol and port of the production listener."""
+        listener = self._describe(self._listener)
+        return str(listener["Protocol"]), int(listener["Port"])
+
     def targets(self, colour: Colour) -> list[Target]:
         """Health of every target of a colour, as the load balancer reports it."""
         answer = self._elb.describe_target_health(TargetGroupArn=self._groups[colour])

@@ -1,0 +1,1 @@
+"""The rules of `infra/advise/diagnose.py`, by what they look at. Each yields what it finds, with evidence."""
