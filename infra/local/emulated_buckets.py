@@ -106,7 +106,7 @@ def lifecycle(s3: Any, name: str, inputs: dict[str, Any]) -> None:
             "ID": rule["id"],
             "Status": rule["status"],
             "Filter": {"Prefix": rule["filter"]["prefix"]},
-            "Expiration": {"Days": rule["expiration"]["days"]},
+            **({"Expiration": {"Days": rule["expiration"]["days"]}} if rule.get("expiration") else {}),
             "NoncurrentVersionExpiration": {
                 "NoncurrentDays": rule["noncurrentVersionExpiration"]["noncurrentDays"]
             },
