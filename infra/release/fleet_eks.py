@@ -14,12 +14,13 @@ from typing import Any, Final, Protocol
 from infra.release.fleet import Capacity, Instance, Migration, Rollout, within
 from infra.release.image import find_in_ecr
 from infra.release.kube import Kube
+from infra.stack.kubernetes_objects import CONTAINER, FLOOR, NAMESPACE, name, selector
 from infra.stack.outputs import COLOURS, Colour
 
-NAMESPACE: Final = "superagent"
-CONTAINER: Final = "service"
-FLOOR: Final = "superagent/min-replicas"
-"""Annotation of the autoscaler with the minimum of the live colour."""
+JOBS: Final = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
+PODS: Final = f"/api/v1/namespaces/{NAMESPACE}/pods"
+NO_IMAGE: Final = "none"
+"""Tag that Pulumi gives a colour before its first release (`initial_image`)."""
 HOPELESS: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CrashLoopBackOff"})
 """Waiting reasons of a container that does not mend by itself."""
 
@@ -41,7 +42,7 @@ class EksFleet:
 
     def image(self, colour: Colour) -> str:
         value: str = _container(self._deployment(colour))["image"]
-        return "" if value.endswith("/none") or value == "none" else value
+        return "" if value.rpartition(":")[2] == NO_IMAGE else value
 
     def set_image(self, colour: Colour, image: str) -> None:
         version = {"name": "SUPERAGENT_VERSION", "value": image.rpartition(":")[2]}
@@ -111,51 +112,53 @@ class EksFleet:
         return self.open_requests(colour)
 
     def migrate(self, colour: Colour, image: str) -> Migration:
-        name = f"superagent-migrate-{hashlib.sha256(image.encode()).hexdigest()[:10]}"
-        path = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
-        if self.kube.get(f"{path}/{name}") is None:
-            self.kube.create(path, job(name, image, self._deployment(colour)))
-        return JobMigration(self.kube, f"{path}/{name}")
+        title = f"superagent-migrate-{hashlib.sha256(image.encode()).hexdigest()[:10]}"
+        migration = JobMigration(self.kube, title)
+        found = self.kube.get(migration.path)
+        if found is not None and _outcome(found) == "Failed":
+            # Of an earlier release of this image: what made it fail may be mended.
+            self.kube.delete(migration.path)
+            found = None
+        if found is None:
+            self.kube.create(JOBS, job(title, image, self._deployment(colour)))
+        return migration
 
     def _path(self, colour: Colour) -> str:
-        return f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/superagent-{colour}"
+        return f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{name(colour)}"
 
     def _autoscaler(self, colour: Colour) -> str:
-        return f"/apis/autoscaling/v2/namespaces/{NAMESPACE}/horizontalpodautoscalers/superagent-{colour}"
+        return f"/apis/autoscaling/v2/namespaces/{NAMESPACE}/horizontalpodautoscalers/{name(colour)}"
 
     def _deployment(self, colour: Colour) -> dict[str, Any]:
         return self.kube.need(self._path(colour), "Run `pulumi up`.")
 
     def _pods(self, colour: Colour) -> list[dict[str, Any]]:
-        selector = f"app.kubernetes.io/name=superagent,superagent/colour={colour}"
-        return self.kube.items(f"/api/v1/namespaces/{NAMESPACE}/pods", selector)
+        return self.kube.items(PODS, ",".join(f"{key}={value}" for key, value in selector(colour).items()))
 
     def _scale(self, colour: Colour, replicas: int) -> None:
         self.kube.patch(f"{self._path(colour)}/scale", {"spec": {"replicas": replicas}})
 
     def _floor(self, colour: Colour) -> int:
-        found = self.kube.get(self._autoscaler(colour))
-        if found is None:
-            return 1
-        value = found["metadata"].get("annotations", {}).get(FLOOR)
-        return int(value) if value else int(found["spec"].get("minReplicas", 1))
+        """The size that this colour never goes below while it is live, as Pulumi noted it."""
+        return int(self._deployment(colour)["metadata"].get("annotations", {}).get(FLOOR, 1))
 
     def _hold(self, colour: Colour, minimum: int) -> None:
         found = self.kube.get(self._autoscaler(colour))
-        if found is None or minimum < 1:
+        if found is None:
             return
-        minimum = min(minimum, int(found["spec"]["maxReplicas"]))
-        floor = {FLOOR: str(self._floor(colour))}
-        patch = {"metadata": {"annotations": floor}, "spec": {"minReplicas": minimum}}
-        self.kube.patch(self._autoscaler(colour), patch)
+        minimum = max(1, min(minimum, int(found["spec"]["maxReplicas"])))
+        self.kube.patch(self._autoscaler(colour), {"spec": {"minReplicas": minimum}})
 
     def _hopeless(self, colour: Colour) -> str:
+        wanted = _container(self._deployment(colour))["image"]
         for pod in self._pods(colour):
+            if "deletionTimestamp" in pod["metadata"] or pod["spec"]["containers"][0]["image"] != wanted:
+                continue
             for status in pod.get("status", {}).get("containerStatuses", []):
                 waiting = status.get("state", {}).get("waiting") or {}
                 if waiting.get("reason") in HOPELESS:
-                    message = waiting.get("message", "")
-                    return f"pod {pod['metadata']['name']}: {waiting['reason']} {message}".strip()
+                    why = _last_words(status) or waiting.get("message", "")
+                    return f"pod {pod['metadata']['name']}: {waiting['reason']} {why}".strip()
         return ""
 
 
@@ -164,30 +167,60 @@ class JobMigration:
     """A migration that runs as a Job; the same image finds its own Job again after a crash."""
 
     kube: Kube
-    path: str
+    title: str
+
+    @property
+    def path(self) -> str:
+        return f"{JOBS}/{self.title}"
 
     def poll(self) -> str | None:
         found = self.kube.get(self.path)
         if found is None:
             return "the migration Job disappeared"
-        for condition in found.get("status", {}).get("conditions", []):
-            if condition["status"] == "True" and condition["type"] == "Complete":
-                return ""
-            if condition["status"] == "True" and condition["type"] == "Failed":
-                return condition.get("message") or "the migration Job failed"
-        return None
+        outcome = _outcome(found)
+        if outcome == "Complete":
+            return ""
+        return self._why(found) if outcome == "Failed" else None
+
+    def _why(self, found: dict[str, Any]) -> str:
+        """The last line of the pod; the Job itself knows only that it failed."""
+        for pod in self.kube.items(PODS, f"job-name={self.title}"):
+            for status in pod.get("status", {}).get("containerStatuses", []):
+                if words := _last_words(status):
+                    return words
+        (condition,) = (one for one in found["status"]["conditions"] if one["type"] == "Failed")
+        return condition.get("message") or condition.get("reason") or "the migration Job failed"
 
 
-def job(name: str, image: str, deployment: dict[str, Any]) -> dict[str, Any]:
+def _outcome(found: dict[str, Any]) -> str:
+    """`Complete`, `Failed`, or empty while a Job runs."""
+    for condition in found.get("status", {}).get("conditions", []):
+        if condition["status"] == "True" and condition["type"] in ("Complete", "Failed"):
+            return str(condition["type"])
+    return ""
+
+
+def _last_words(status: dict[str, Any]) -> str:
+    """The last line that a container wrote before it ended (`terminationMessagePolicy`)."""
+    for key in ("state", "lastState"):
+        lines = ((status.get(key) or {}).get("terminated") or {}).get("message", "").strip().splitlines()
+        if lines:
+            return str(lines[-1])
+    return ""
+
+
+def job(title: str, image: str, deployment: dict[str, Any]) -> dict[str, Any]:
     """A Job with the Deployment's environment, identity and volumes that runs `migrate` of `image`."""
     pod = deployment["spec"]["template"]["spec"]
     kept = {key: value for key, value in _container(deployment).items() if key not in _SERVING}
-    container = {**kept, "image": image, "args": ["migrate", "--json"]}
+    # What it wrote last is then in the pod's status, which outlives its log.
+    last_words = {"terminationMessagePolicy": "FallbackToLogsOnError"}
+    container = {**kept, **last_words, "image": image, "args": ["migrate", "--json"]}
     labels = {"app.kubernetes.io/name": "superagent-migrate"}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels},
+        "metadata": {"name": title, "namespace": NAMESPACE, "labels": labels},
         "spec": {
             "backoffLimit": 0,
             "activeDeadlineSeconds": 600,
@@ -206,7 +239,16 @@ def job(name: str, image: str, deployment: dict[str, Any]) -> dict[str, Any]:
 
 _SERVING: Final = frozenset({"livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "ports"})
 _IDENTITY: Final = frozenset(
-    {"serviceAccountName", "securityContext", "initContainers", "volumes", "imagePullSecrets", "nodeSelector"}
+    {
+        "serviceAccountName",
+        "automountServiceAccountToken",
+        "enableServiceLinks",
+        "securityContext",
+        "initContainers",
+        "volumes",
+        "imagePullSecrets",
+        "nodeSelector",
+    }
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,12 +21,14 @@ TIMEOUT: Final = (3.0, 30.0)
 """Seconds to connect, to read."""
 STRATEGIC: Final = "application/strategic-merge-patch+json"
 """Merges lists of containers and variables by name."""
+STRICT: Final = [("fieldValidation", "Strict")]
+"""Without it an unknown field is dropped, with nothing but a warning header."""
 MERGE: Final = "application/merge-patch+json"
 
 
 @dataclass(frozen=True, slots=True)
 class Kube:
-    """GET, list, PATCH and POST with retries; every call may be repeated."""
+    """GET, list, PATCH, POST and DELETE with retries; every call may be repeated."""
 
     api: client.ApiClient
     sleep: Callable[[float], None] = time.sleep
@@ -63,11 +65,17 @@ class Kube:
     def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Change parts of an object and return it as it then is."""
         strategic = path.startswith("/apis/apps/") and not path.endswith("/scale")
-        return self._call("PATCH", path, body, content_type=STRATEGIC if strategic else MERGE) or {}
+        content_type = STRATEGIC if strategic else MERGE
+        return self._call("PATCH", path, body, query=STRICT, content_type=content_type) or {}
 
     def create(self, path: str, body: dict[str, Any]) -> None:
         """Create an object; one of that name that exists already is fine."""
-        self._call("POST", path, body, existing_is_fine=True)
+        self._call("POST", path, body, query=STRICT, existing_is_fine=True)
+
+    def delete(self, path: str) -> None:
+        """Delete an object and, in the background, what it owns; one that is gone already is fine."""
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        self._call("DELETE", path, body, missing_is_none=True)
 
     def _call(
         self,
@@ -75,7 +83,7 @@ class Kube:
         path: str,
         body: dict[str, Any] | None = None,
         *,
-        query: list[tuple[str, str]] | None = None,
+        query: Sequence[tuple[str, str]] = (),
         content_type: str = "application/json",
         missing_is_none: bool = False,
         existing_is_fine: bool = False,
@@ -86,7 +94,7 @@ class Kube:
                 answer = self.api.call_api(
                     path,
                     method,
-                    query_params=query or [],
+                    query_params=list(query),
                     header_params=dict(headers),
                     body=body,
                     auth_settings=["BearerToken"],

@@ -142,6 +142,8 @@ def container(work: Workload, colour: Colour) -> Manifest:
             "periodSeconds": 10,
             "timeoutSeconds": 5,
         },
+        # A container that crashes says why in the pod's status, where the release tool reads it.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "lifecycle": {"preStop": {"sleep": {"seconds": LEAVE_SECONDS}}},
         "volumeMounts": [
             {"name": "secrets", "mountPath": SECRETS, "readOnly": True},

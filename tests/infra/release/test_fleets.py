@@ -11,20 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes import client as kubernetes_client
 from moto.core import DEFAULT_ACCOUNT_ID
 
 from infra.errors import OperationFailed, UserError
-from infra.release import fleet_eks
 from infra.release.fleet import Fleet
 from infra.release.fleet_asg import AsgFleet, script
 from infra.release.fleet_eks import EksFleet
 from infra.release.fleet_local import LocalFleet
 from infra.release.image import ImageParameters
-from infra.release.kube import Kube
-from infra.stack import kubernetes_objects
 from infra.stack.outputs import Colour
-from tests.infra.release import fake_kube
+from tests.infra.release.kube import estate as kube_estate
 from tests.infra.release.world import REGION, World, client, new_world
 
 REPOSITORY = f"{DEFAULT_ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com/superagent"
@@ -89,7 +85,6 @@ class Subject:
 
     fleet: Fleet
     fail_migration: Callable[[], None]
-    violations: list[str] = field(default_factory=list)
 
 
 def local_fleet(world: World) -> Iterator[Subject]:
@@ -164,23 +159,39 @@ class FailingCommands:
         return {**found, "Status": "Failed", "StandardErrorContent": self.error} if self.error else found
 
 
+class PodTargets:
+    """What the load-balancer controller does for a TargetGroupBinding, in moto's target groups."""
+
+    def __init__(self, world: World) -> None:
+        self._elb, self._groups = client("elbv2"), world.outputs.target_group_arns
+
+    def register(self, colour: Colour, address: str) -> None:
+        self._elb.register_targets(TargetGroupArn=self._groups[colour], Targets=[{"Id": address}])
+
+    def deregister(self, colour: Colour, address: str) -> None:
+        self._elb.deregister_targets(TargetGroupArn=self._groups[colour], Targets=[{"Id": address}])
+
+    def healthy(self, colour: Colour, address: str) -> bool:
+        answer = self._elb.describe_target_health(TargetGroupArn=self._groups[colour])
+        return any(
+            found["Target"]["Id"] == address and found["TargetHealth"]["State"] == "healthy"
+            for found in answer["TargetHealthDescriptions"]
+        )
+
+
 def eks_fleet(world: World) -> Iterator[Subject]:
     push_images("v1", "v2")
-    cluster = fake_kube.Cluster()
-    for colour in ("blue", "green"):
-        cluster.deployments[f"superagent-{colour}"] = fake_kube.deployment(colour, 0, "none")
-        cluster.autoscalers[f"superagent-{colour}"] = fake_kube.autoscaler(colour, 2)
-    with fake_kube.serve(cluster) as url:
-        configuration = kubernetes_client.Configuration(host=url)
-        configuration.retries = False
-        kube = Kube(kubernetes_client.ApiClient(configuration), sleep=lambda seconds: None)
+    cluster = kube_estate.cluster(f"{REPOSITORY}:none")
+    cluster.targets = PodTargets(world)
+    with kube_estate.connected(cluster) as kube:
         images = ImageParameters(client("ssm"), world.outputs.image_parameters)
 
         def fail() -> None:
             cluster.job_fails = "relation users does not exist"
 
-        yield Subject(EksFleet(kube, images, client("ecr"), lambda colour: None), fail, cluster.violations)
+        yield Subject(EksFleet(kube, images, client("ecr"), lambda colour: None), fail)
     assert cluster.violations == []
+    cluster.check_all()
 
 
 @pytest.fixture(params=[local_fleet, asg_fleet, eks_fleet], ids=["local", "ec2", "eks"])
@@ -357,94 +368,3 @@ def test_the_first_release_of_all_makes_its_own_instance_to_migrate_on(groups: A
 def test_the_migration_script_quotes_the_image() -> None:
     hostile = "registry/x:v1; curl evil"
     assert all(hostile not in line or f"'{hostile}'" in line for line in script(hostile))
-
-
-@pytest.fixture
-def cluster() -> Iterator[tuple[fake_kube.Cluster, Kube]]:
-    made = fake_kube.Cluster()
-    made.deployments["superagent-green"] = fake_kube.deployment("green", 0, V1)
-    made.deployments["superagent-blue"] = fake_kube.deployment("blue", 3, V1)
-    made.autoscalers["superagent-blue"] = fake_kube.autoscaler("blue", 2)
-    made.autoscalers["superagent-green"] = fake_kube.autoscaler("green", 2)
-    with fake_kube.serve(made) as url:
-        configuration = kubernetes_client.Configuration(host=url)
-        configuration.retries = False
-        yield made, Kube(kubernetes_client.ApiClient(configuration), sleep=lambda seconds: None)
-
-
-class NoParameters:
-    def write(self, colour: Colour, image: str) -> None:
-        return
-
-
-def test_an_image_that_cannot_be_pulled_is_a_problem_at_once(cluster: tuple[fake_kube.Cluster, Kube]) -> None:
-    made, kube = cluster
-    made.bad_images.add(V2)
-    fleet = EksFleet(kube, NoParameters(), None, lambda colour: None)
-    fleet.set_image("green", V2)
-    fleet.scale_up("green", "blue")
-    until(lambda: fleet.rollout("green").problem != "", "the problem shows")
-    assert "ImagePullBackOff" in fleet.rollout("green").problem
-
-
-def test_setting_the_image_keeps_the_other_variables(cluster: tuple[fake_kube.Cluster, Kube]) -> None:
-    made, kube = cluster
-    EksFleet(kube, NoParameters(), None, lambda colour: None).set_image("green", V2)
-    (container,) = made.deployments["superagent-green"]["spec"]["template"]["spec"]["containers"]
-    assert {one["name"]: one["value"] for one in container["env"]} == {
-        "SUPERAGENT_VERSION": "v2",
-        "SUPERAGENT_PORT": "8000",
-    }
-
-
-def test_a_migration_job_has_the_identity_and_secrets_of_the_service_and_serves_nothing(
-    cluster: tuple[fake_kube.Cluster, Kube],
-) -> None:
-    made, kube = cluster
-    EksFleet(kube, NoParameters(), None, lambda colour: None).migrate("green", V2)
-    (job,) = made.jobs.values()
-    pod = job["spec"]["template"]["spec"]
-    assert pod["serviceAccountName"] == "superagent"
-    assert [one["name"] for one in pod["initContainers"]] == ["secrets"]
-    (container,) = pod["containers"]
-    assert (container["image"], container["args"]) == (V2, ["migrate", "--json"])
-    assert "readinessProbe" not in container
-    assert "ports" not in container
-
-
-def test_names_and_labels_are_those_that_pulumi_gives() -> None:
-    assert kubernetes_objects.NAMESPACE == fleet_eks.NAMESPACE
-    assert kubernetes_objects.name("blue") == "superagent-blue"
-    assert kubernetes_objects.selector("blue") == {
-        "app.kubernetes.io/name": "superagent",
-        "superagent/colour": "blue",
-    }
-
-
-def test_autoscalers_hold_both_colours_until_one_is_stopped(cluster: tuple[fake_kube.Cluster, Kube]) -> None:
-    made, kube = cluster
-    fleet = EksFleet(kube, NoParameters(), None, lambda colour: None)
-    fleet.scale_up("green", "blue")
-    minimum = {name: found["spec"]["minReplicas"] for name, found in made.autoscalers.items()}
-    assert minimum == {"superagent-blue": 3, "superagent-green": 3}
-    fleet.scale_down("blue")
-    assert made.autoscalers["superagent-green"]["spec"]["minReplicas"] == 2
-
-
-def test_throttling_and_server_errors_of_kubernetes_are_retried(
-    cluster: tuple[fake_kube.Cluster, Kube],
-) -> None:
-    made, kube = cluster
-    made.faults = [429, 503, 500]
-    assert EksFleet(kube, NoParameters(), None, lambda colour: None).image("blue") == V1
-    made.faults = [503] * 6
-    with pytest.raises(OperationFailed, match="503"):
-        EksFleet(kube, NoParameters(), None, lambda colour: None).image("blue")
-
-
-def test_a_refusal_of_kubernetes_is_told_and_not_retried(cluster: tuple[fake_kube.Cluster, Kube]) -> None:
-    made, kube = cluster
-    made.faults = [403, 200]
-    with pytest.raises(OperationFailed, match="403 injected"):
-        EksFleet(kube, NoParameters(), None, lambda colour: None).image("blue")
-    assert made.faults == [200]
