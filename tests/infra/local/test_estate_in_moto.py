@@ -119,6 +119,7 @@ def buckets_are_closed(s3: Any, name: str) -> None:
     """Without the policy: moto ignores its condition, so the emulator leaves it out."""
     assert all(s3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"].values())
     rules = s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
-    assert rules[0]["Expiration"]["Days"] == 30
+    assert rules[0]["NoncurrentVersionExpiration"]["NoncurrentDays"] == 7
+    assert "Expiration" not in rules[0], "age alone removes no backup: prune knows the newest verified one"
     encryption = s3.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"][0]
     assert encryption["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
