@@ -112,7 +112,10 @@ class HttpUpstream:
 
     async def request(self, head: bytes, body: bytes, deadline: float) -> bytes:
         """The body of a 2xx answer. Raises `ProviderError`."""
-        response = await self.exchange(head, body, self.due(deadline))
+        try:
+            response = await self.client.request(head, body, self.due(deadline))
+        except UpstreamError as error:
+            raise self.broken(error) from None
         if not 200 <= response.status < 300:
             raise self.refused(response.status, response.headers, response.body)
         return response.body

@@ -124,11 +124,13 @@ class Dispatcher:
         self.budget.earn()
         plan = deque([(target, 0.0) for target in targets])
         failed = _Failures(self._clock)
-        tries: dict[str, int] = {}
         previous: Target | None = None
         while plan and len(ctx.attempts) < self._config.max_attempts:
             target, not_before = plan.popleft()
-            if not await self._reached(not_before, ctx.deadline):
+            if not_before:
+                if not await self._reached(not_before, ctx.deadline):
+                    continue
+            elif self._clock() >= ctx.deadline:
                 continue
             pending = self.begin(target, ctx)
             if pending is None:
@@ -144,8 +146,7 @@ class Dispatcher:
                 failed.add(target, error)
                 if not error.handling.failover:
                     raise
-                tries[target.name] = tries.get(target.name, 0) + 1
-                self._plan_again(plan, target, error, tries[target.name])
+                self._plan_again(plan, target, error, failed.of(target))
             except Exception as error:
                 unexpected = ProviderError(
                     "internal", f"adapter failed ({type(error).__name__})", provider=target.upstream.name
@@ -192,17 +193,25 @@ class Dispatcher:
 class _Failures:
     """Why nobody answered, and what to tell the client."""
 
+    __slots__ = ("_clock", "_errors", "_reasons", "_tries", "_wait")
+
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._errors: list[ProviderError] = []
         self._reasons: dict[str, str] = {}
+        self._tries: dict[str, int] = {}
         self._wait = math.inf
+
+    def of(self, target: Target) -> int:
+        """How often this target failed."""
+        return self._tries.get(target.name, 0)
 
     def add(self, target: Target, error: ProviderError) -> None:
         if not error.provider:
             error.provider = target.upstream.name
         self._errors.append(error)
         self._reasons[target.name] = f"{target.name}: {error.kind}"
+        self._tries[target.name] = self.of(target) + 1
         if error.retry_after is not None:
             self._wait = min(self._wait, error.retry_after)
 
