@@ -5,6 +5,7 @@ A fast hash is right here: nobody guesses 256 bits, and the hash is on every req
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import json
@@ -165,14 +166,26 @@ def check_permissions(permissions: list[str]) -> None:
             raise ValueError(f"{permission[:40]!r} is not a permission; these are: {', '.join(PERMISSIONS)}")
 
 
+@functools.lru_cache(1024)
+def _limits(text: str) -> Limits:
+    return msgspec.json.decode(text, type=Limits)
+
+
+@functools.lru_cache(1024)
+def _held(permissions: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(permissions)
+
+
 def principal(row: Any) -> Principal:
+    """Parts that many keys have alike are one object: a process may know a hundred thousand keys."""
+    name = row["id"]
     return Principal(
-        id=row["id"],
-        account=row["account"],
+        id=name,
+        account=name if row["account"] == name else row["account"],
         name=row["name"],
         kind="key",
-        permissions=frozenset(row["permissions"]),
-        limits=msgspec.json.decode(row["limits"], type=Limits),
+        permissions=_held(tuple(row["permissions"])),
+        limits=_limits(row["limits"]),
         budget_usd=None if row["budget_usd"] is None else float(row["budget_usd"]),
         expires_at=row["expires_at"],
     )

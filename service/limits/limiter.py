@@ -14,7 +14,7 @@ from service.limits.gcra import Bucket, remaining
 from service.limits.script import ADMIT_SHA, SETTLE_SHA
 from service.storage.redis_link import pack
 
-PLANS_KEPT: Final = 100_000
+PLANS_KEPT: Final = 250_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,8 @@ class Plans:
         if known is not None and known[0] is principal and known[1] == month:
             return known[2]
         if len(self._plans) >= PLANS_KEPT:
-            self._plans.clear()
+            for oldest in list(self._plans)[: PLANS_KEPT // 8]:
+                del self._plans[oldest]
         plan = self._make(principal, endpoint, month, calls_models)
         self._plans[(principal.account, endpoint)] = (principal, month, plan)
         return plan
@@ -141,6 +142,7 @@ def _render(plan: Plan) -> bytes:
     changing = (plan.tokens is not None) + 2 * bool(plan.budget_key)
     start = b"*%d\r\n" % len(fixed)
     plan.packed = b"*%d\r\n" % (len(fixed) + changing) + pack(fixed)[len(start) :]
+    plan.head = plan.costs = ()  # there are as many plans as clients: keep what is used
     return plan.packed
 
 

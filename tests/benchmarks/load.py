@@ -1,4 +1,5 @@
-"""A closed-loop HTTP/1.1 load generator: N keep-alive connections, each with one request at a time.
+"""An HTTP/1.1 load generator: N keep-alive connections, each with one request at a time, as fast as they are
+answered (`load`) or at a given rate (`paced`).
 
 Small on purpose: it must cost much less than what it measures. Whole answers end by Content-Length, streams
 by their last chunk. Only loopback is ever addressed.
@@ -46,6 +47,13 @@ class _Client(asyncio.Protocol):
         self._next()
 
     def _next(self) -> None:
+        if self._run.rate and not self._run.due():
+            self._run.idle.append(self)
+            return
+        self.go()
+
+    def go(self) -> None:
+        """Send the next request, or leave when there is none."""
         request = self._run.next_request()
         if request is None:
             self._transport.close()
@@ -87,8 +95,22 @@ class _Run:
         self._total = total
         self._sent = 0
         self._open = connections
+        self.rate = rate
+        self.idle: list[_Client] = []
+        self._began = time.perf_counter()
         self.result = Result()
         self.finished = asyncio.Event()
+
+    def due(self) -> bool:
+        """Whether the next request's moment has come; at the end all are due, to close."""
+        return self._sent >= self._total or self._sent <= (time.perf_counter() - self._began) * self.rate
+
+    async def pace(self) -> None:
+        """Give idle connections what is due, about each millisecond."""
+        while not self.finished.is_set():
+            while self.idle and self.due():
+                self.idle.pop().go()
+            await asyncio.sleep(0.001)
 
     def next_request(self) -> bytes | None:
         if self._sent >= self._total:
@@ -107,12 +129,16 @@ class _Run:
             self.finished.set()
 
 
-async def _go(port: int, make: Callable[[int], bytes], total: int, connections: int) -> Result:
-    run = _Run(make, total, connections, 0)
+async def _go(
+    port: int, make: Callable[[int], bytes], total: int, connections: int, rate: float = 0.0
+) -> Result:
+    run = _Run(make, total, connections, rate)
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
     for _ in range(connections):
         await loop.create_connection(lambda: _Client(run), "127.0.0.1", port)
+    if rate:
+        await run.pace()
     await run.finished.wait()
     run.result.seconds = time.perf_counter() - began
     return run.result
@@ -122,6 +148,12 @@ def load(port: int, make: Callable[[int], bytes], total: int, connections: int) 
     """Send `total` requests made by `make(number)` over `connections` connections."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_go(port, make, total, connections))
+
+
+def paced(port: int, make: Callable[[int], bytes], total: int, connections: int, rate: float) -> Result:
+    """As `load`, at `rate` requests a second; `connections` bound how many are open at once."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_go(port, make, total, connections, rate))
 
 
 def post(path: str, body: bytes, key: str, headers: str = "") -> bytes:

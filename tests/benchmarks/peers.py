@@ -9,7 +9,10 @@ import subprocess
 import venv
 from pathlib import Path
 
-from tests.benchmarks.processes import Measured
+from tests.benchmarks.cost import Row, once
+from tests.benchmarks.processes import ROOT, Measured
+from tests.benchmarks.report import Cost, Report
+from tests.benchmarks.stack import Stack, chat
 from tests.parts import free_port
 
 LITELLM = "litellm[proxy]==1.106.0"
@@ -18,6 +21,53 @@ PORTKEY = ("@portkey-ai/gateway@1.15.1", "hono@4.9.7", "@hono/node-server@1.13.5
 
 class Unobtainable(Exception):
     """Why a peer is not in the table."""
+
+
+GOALS = {"litellm": 50.0, "portkey": 6.0}
+NAMES = {"litellm": "LiteLLM", "portkey": "Portkey"}
+
+
+def compare(name: str, stack: Stack, report: Report) -> None:
+    """Rows of one peer, and how much less CPU the gateway needed in this run for the same requests."""
+    home = ROOT / ".superagent" / "bench"
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        if name == "litellm":
+            process, key = litellm(home, stack.upstream.port)
+            headers, count = "", 300
+        else:
+            process, headers = portkey(home, stack.upstream.port)
+            key, count = "x", 1500
+    except Unobtainable as reason:
+        report.claim("peers", NAMES[name], f"not in this run: {reason}", f"≥ {GOALS[name]:.0f} × less CPU")
+        return
+    stack.begin(process)
+    for kind, title in (("plain", "not cacheable"), ("stream", "stream")):
+        row = Row(f"{NAMES[name]}: {title}", process, chat(key, kind, headers), count)
+        found = _measure(row, report)
+        ours = report.cost(f"gateway: {title}")
+        if ours is not None:
+            times = found.median / ours.median
+            goal, reached = f"≥ {GOALS[name]:.0f} ×", times >= GOALS[name]
+            value = f"{found.median:,.0f} against {ours.median:.0f} µs: {times:.0f} × less"
+            report.claim("peers", f"CPU beside {row.name}", value, goal, reached)
+    process.stop()
+
+
+def _measure(row: Row, report: Report) -> Cost:
+    once(row, row.count // 3)
+    found = Cost(row.name)
+    for _ in range(3):
+        cpu, result = once(row)
+        found.cpu.append(cpu)
+        found.rate, found.p50_ms = result.rate, result.percentile(0.5) * 1e3
+        if result.events:
+            found.per_event = found.median / (result.events / row.count)
+    floor = report.costs[0].median
+    found.times_floor = [cpu / floor for cpu in found.cpu]
+    found.memory_mb = row.target.memory()
+    report.costs.append(found)
+    return found
 
 
 def litellm(home: Path, upstream: int) -> tuple[Measured, str]:

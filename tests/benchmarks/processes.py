@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 import time
 import urllib.error
 import urllib.request
@@ -12,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Measured:
@@ -41,12 +41,15 @@ class Measured:
         self.started = time.perf_counter() - began
 
     def cpu(self) -> float:
-        """CPU seconds so far, of it and the children it has waited for."""
-        total = 0
+        """CPU seconds so far, of it and its children, to the nanosecond where the kernel counts so."""
+        total = 0.0
         for pid in [self.process.pid, *children(self.process.pid)]:
-            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-            total += int(fields[11]) + int(fields[12])
-        return total / TICKS
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                try:
+                    total += int((task / "schedstat").read_text().split()[0]) / 1e9
+                except OSError:  # ended meanwhile, or a kernel without it
+                    continue
+        return total
 
     def memory(self) -> float:
         """Resident megabytes."""
@@ -90,4 +93,23 @@ def answers(url: str) -> bool:
 
 
 def python(module: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", module, *arguments]
+    return [INTERPRETER[0], "-m", module, *arguments]
+
+
+INTERPRETER = [sys.executable]
+
+
+def use(interpreter: str) -> str:
+    """Measure with this interpreter and the packages of ours; returns what it is. Raises `ValueError`."""
+    ask = "import sys, platform as p; print(p.python_version(), '%d.%d' % sys.version_info[:2], sep='|')"
+    done = subprocess.run([interpreter, "-c", ask], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(f"{interpreter} is no Python that runs")
+    version, minor = done.stdout.strip().split("|")
+    ours = "{}.{}".format(*sys.version_info[:2])
+    if minor != ours:
+        raise ValueError(f"{interpreter} is Python {minor}; the packages here are built for {ours}")
+    if interpreter != sys.executable:
+        os.environ["PYTHONPATH"] = sysconfig.get_paths()["purelib"]
+    INTERPRETER[0] = interpreter
+    return f"Python {version}"
