@@ -23,6 +23,7 @@ from service.auth.revocations import Revocations
 from service.auth.sessions import TokenStore
 from service.auth.tokens import TokenSigner, parse_keys
 from service.debates.calls import Calls
+from service.debates.retention import Retention
 from service.debates.runner import Runner
 from service.debates.store import Store
 from service.limits.admission import Admission
@@ -92,6 +93,7 @@ class Service:
         self.pipeline = self._pipeline()
         self.runtime = self._runtime()
         self.debates = self._debates()
+        self.retention = Retention(self.debates.store, self.log, settings.debate_retention_days)
         self.agents = Registry([CodeAnalysisAgent()], AgentMetrics(metrics))
         self.edge = self._edge()
 
@@ -114,11 +116,13 @@ class Service:
         self.agents.add_installed()
         await self.router.start()
         self.debates.start()
+        self.retention.start()
         self.edge.start()
         self.health.starting = False
 
     async def close(self) -> None:
         await self.edge.close()
+        await self.retention.close()
         await self.debates.close()
         await self.router.close()
         await self.revocations.close()

@@ -41,7 +41,9 @@ class Line(Struct, forbid_unknown_fields=True):
 
 
 class DebateRequest(Struct, forbid_unknown_fields=True):
-    """`topic` or `messages`, not both. Times in seconds, money in USD; `mode` is how the answer comes."""
+    """`topic` or `messages`, not both. Times in seconds, money in USD; `mode` is how the answer comes,
+    `on_disconnect` what happens when the client of a `sync` or `stream` one leaves.
+    """
 
     participants: Annotated[list[Participant], Meta(min_length=2, max_length=MOST_PARTICIPANTS)]
     topic: Annotated[str, Meta(min_length=1, max_length=MOST_CHARACTERS)] | None = None
@@ -57,6 +59,7 @@ class DebateRequest(Struct, forbid_unknown_fields=True):
     judge: Choice | None = None
     embedding: Choice | None = None
     mode: Literal["sync", "async", "stream"] = "sync"
+    on_disconnect: Literal["cancel", "continue"] = "cancel"
 
 
 DECODER: Final = msgspec.json.Decoder(DebateRequest)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any, Final, Literal
 
-import orjson
 from msgspec import Meta, Struct
 
 from service.api import errors
+from service.api.debate_events import DONE, KEEP_ALIVE_SECONDS, STILL_HERE, event
 from service.api.debate_request import DECODER, parse
 from service.api.endpoint import Door, answer, body, path_parameter, query
 from service.api.errors import ApiError
@@ -21,7 +21,6 @@ from service.debates.spec import Spec
 from service.debates.store import TooMany
 
 PERMISSION: Final = "debate"
-KEEP_ALIVE_SECONDS: Final = 15.0
 RETRY_SECONDS: Final = 5.0
 
 
@@ -97,7 +96,9 @@ class Debates:
                 await self._runner.ended(identity)
                 await answer(exchange, await self._view(principal, identity))
         except asyncio.CancelledError:
-            if exchange.disconnected:  # nobody waits for it any more; a stopping server is another matter
+            if exchange.disconnected and asked.on_disconnect == "continue":
+                self._runner.detach(identity)
+            elif exchange.disconnected:  # nobody waits for it any more; a stopping server is another matter
                 self._end_later(principal.account, identity)
             raise
 
@@ -146,24 +147,24 @@ class Debates:
     async def _stream(self, exchange: Exchange, principal: Principal, identity: str, events: Events) -> None:
         """Events as they happen; the last one holds the whole debate."""
         await exchange.start_stream([])
-        await exchange.write(_event("debate.started", {"id": identity}))
+        await exchange.write(event("debate.started", {"id": identity}))
         try:
             while True:
                 try:
-                    event = await asyncio.wait_for(events.get(), KEEP_ALIVE_SECONDS)
+                    told = await asyncio.wait_for(events.get(), KEEP_ALIVE_SECONDS)
                 except TimeoutError:
-                    await exchange.write(b": still here\n\n")
+                    await exchange.write(STILL_HERE)
                     continue
-                if event is None:
+                if told is None:
                     break
-                await exchange.write(_event(*event))
+                await exchange.write(event(*told))
             status = await self._runner.ended(identity)
-            await exchange.write(_event(f"debate.{status}", await self._view(principal, identity)))
+            await exchange.write(event(f"debate.{status}", await self._view(principal, identity)))
         except Exception as error:
-            told = errors.payload(exchange.describe_failure(error), exchange.request_id)
-            await exchange.finish(_event("error", {"error": told}))
+            wrong = errors.payload(exchange.describe_failure(error), exchange.request_id)
+            await exchange.finish(event("error", {"error": wrong}))
         else:
-            await exchange.finish(b"data: [DONE]\n\n")
+            await exchange.finish(DONE)
 
     async def _view(self, principal: Principal, identity: str) -> dict[str, Any]:
         found = await self._runner.store.load(principal.account, identity)
@@ -180,10 +181,6 @@ class Debates:
         self._endings.discard(task)
         if not task.cancelled():
             task.exception()  # a lost store: the debate goes on to its deadline and is kept
-
-
-def _event(name: str, data: dict[str, Any]) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(data, default=str))
 
 
 def _unknown() -> ApiError:

@@ -41,6 +41,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     ),
     ("get", "/v1/debates/{id}", "Debates", "A debate as far as it is.", None, 200, ()),
     ("delete", "/v1/debates/{id}", "Debates", "Cancel it.", None, 200, ()),
+    ("get", "/v1/debates/{id}/events", "Debates", "Follow it, from `Last-Event-ID` on.", None, 200, ()),
     ("post", "/chat", "Agents", "Let the surest agent answer, or a model.", agents.ChatMessage, 200, ()),
     ("get", "/v1/agents", "Agents", "The agents and what they have done.", None, 200, ()),
     (
@@ -70,6 +71,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     ("get", "/health/ready", "Health", "200 when it may take traffic.", None, 200, ()),
     ("get", "/health", "Health", "State of the service and its dependencies.", None, 200, ()),
 )  # fmt: skip
+EVENTS: Final = "/v1/debates/{id}/events"
 OPEN: Final = frozenset({"/auth/refresh", "/auth/revoke", "/health/live", "/health/ready", "/health"})
 _ERROR: Final[dict[str, Any]] = {
     "type": "object",
@@ -156,7 +158,7 @@ def _query(name: str, schema: dict[str, Any], text: str) -> dict[str, Any]:
 
 def _responses(path: str, status: int) -> dict[str, Any]:
     content: dict[str, Any] = {"application/json": {"schema": ANY}}
-    if path in ("/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/debates"):
+    if path in ("/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/debates", EVENTS):
         content["text/event-stream"] = {"schema": {"type": "string"}}
     responses: dict[str, Any] = {str(status): {"description": "Done.", "content": content}}
     if path == "/v1/debates":

@@ -12,6 +12,8 @@ from service.api.agents import Agents
 from service.api.chat import ChatCompletions
 from service.api.cold import Cold
 from service.api.completions import Completions
+from service.api.debate_events import DebateEvents
+from service.api.debates import PERMISSION as DEBATE
 from service.api.debates import Debates
 from service.api.docs import Docs
 from service.api.edge import Handler
@@ -112,6 +114,7 @@ def routes(service: Parts, gate: Gate, door: Door) -> tuple[Hot, Cold]:
         _route("GET", "/v1/debates", debates.list),
         _route("GET", "/v1/debates/{id}", debates.get),
         _route("DELETE", "/v1/debates/{id}", debates.cancel),
+        _route("GET", "/v1/debates/{id}/events", DebateEvents(door, service.debates, DEBATE)),
         _route("POST", "/chat", agents.chat),
         _route("GET", "/v1/agents", agents.list),
         _route("GET", "/v1/usage", UsageReport(door, service.database, service.replica)),

@@ -23,7 +23,7 @@ from service.providers.base import CanonicalRequest
 from service.storage.database import StoreUnavailable
 from service.storage.journal import Journal
 
-Emit = Callable[[str, dict[str, Any]], None]
+Emit = Callable[[str, dict[str, Any], int], None]
 ABSENCES: Final = 2
 """A participant that failed so many rounds in a row is not asked any more."""
 STORE_RETRY_SECONDS: Final = 0.5
@@ -36,7 +36,7 @@ class Released(Exception):
 
 class Engine:
     """Runs one claimed debate. `ready` waits until the lease is valid and raises `LeaseLost`; `leaving`
-    says that the node is going away; `emit` hears every event.
+    says that the node is going away; `emit` hears every event, with the number of its step or 0.
     """
 
     def __init__(
@@ -115,6 +115,11 @@ class Engine:
             return "key_budget"
         return "deadline" if time.monotonic() >= self._deadline and number < spec.rounds else ""
 
+    def _tell(self, step: Step) -> None:
+        told = view.event(step)
+        if told is not None:
+            self._emit(*told, step.seq)
+
     def _gave_up(self, debater: Debater, number: int) -> bool:
         own = [one for one in self._steps.values() if one.participant == debater.id and one.round < number]
         last = sorted(own, key=lambda one: one.round)[-ABSENCES:]
@@ -122,7 +127,7 @@ class Engine:
 
     async def _turns(self, due: list[Debater], number: int) -> None:
         """All at once; one that fails is absent and holds nobody up."""
-        self._emit("round.started", {"round": number, "participants": [one.id for one in due]})
+        self._emit("round.started", {"round": number, "participants": [one.id for one in due]}, 0)
         try:
             async with asyncio.TaskGroup() as group:
                 for debater in due:
@@ -138,7 +143,7 @@ class Engine:
         except BudgetSpent:
             self._key_spent = True
             return
-        self._emit("turn.completed" if step.status == "ok" else "turn.absent", view.turn(step))
+        self._tell(step)
 
     async def _measure(self, number: int, turns: list[Step]) -> Agreement:
         """By the judge, else by embeddings, else by words: the first that is configured and works."""
@@ -157,7 +162,7 @@ class Engine:
         step.at = time.time()
         await self._stored(lambda: self._store.add(self._lease, step, None))
         self._steps[step.id] = step
-        self._emit("round.completed", {"round": number, "agreement": step.data})
+        self._tell(step)
         return found
 
     async def _judged(

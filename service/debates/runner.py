@@ -25,7 +25,8 @@ MOST_CLAIMS: Final = 50
 FOLLOW_SECONDS: Final = 0.5
 BACKLOG: Final = 1_000
 
-Event = tuple[str, dict[str, Any]]
+Event = tuple[str, dict[str, Any], int]
+"""Name, data, and the number of the step that it tells of; 0 for none."""
 Events = asyncio.Queue[Event | None]
 
 
@@ -74,6 +75,10 @@ class Runner:
         self._loop: asyncio.Task[None] | None = None
         self.owner = f"{socket.gethostname()[:60]}-{os.getpid()}-{secrets.token_hex(4)}"
         metrics.debates_active.labels().set_function(lambda: float(len(self._running)))
+
+    @property
+    def leaving(self) -> bool:
+        return self._leaving_since is not None
 
     @property
     def calls(self) -> Calls:
@@ -139,6 +144,13 @@ class Runner:
                     return status
             await asyncio.sleep(FOLLOW_SECONDS)
 
+    def detach(self, identity: str) -> None:
+        """Its client left and wants it to go on: from now on any node may run it."""
+        running = self._running.get(identity)
+        if running is not None:
+            running.attached = False
+            running.listeners.clear()
+
     async def cancel(self, account: str, identity: str) -> Status | None:
         """The status then, None for no such debate. Calls of ours that are on their way are hung up."""
         status, ended = await self.store.cancel(account, identity)
@@ -159,10 +171,10 @@ class Runner:
         return one
 
     async def _work(self, one: _Running, claimed: Claimed) -> None:
-        def emit(name: str, data: dict[str, Any]) -> None:
+        def emit(name: str, data: dict[str, Any], seq: int) -> None:
             for listener in one.listeners:
                 if not listener.full():
-                    listener.put_nowait((name, data))
+                    listener.put_nowait((name, data, seq))
 
         engine = Engine(
             claimed,

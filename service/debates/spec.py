@@ -72,6 +72,8 @@ class Step(Struct, kw_only=True):
     error: str = ""
     data: dict[str, Any] = field(default_factory=dict)
     at: float = 0.0
+    seq: int = 0
+    """In which order the debate's steps were stored; 0 before."""
 
 
 Steps = dict[str, Step]

@@ -5,6 +5,7 @@ epoch): a node that was replaced cannot write any more, whatever it still believ
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -164,18 +165,23 @@ class Store:
         """Store a step, and what it cost in the same transaction. Raises `LeaseLost`."""
         async with self._database.connection() as connection, connection.transaction():
             await self._fence(connection, lease)
-            done = await connection.execute(
+            stored = await connection.fetchrow(
                 "insert into debate_steps (debate_id, id, kind, round, participant, status, provider, model, "
                 "attempts, text, input_tokens, output_tokens, cost_usd, seconds, error, data) "
                 "values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) "
-                "on conflict do nothing",
+                "on conflict do nothing returning seq",
                 lease.debate, step.id, step.kind, step.round, step.participant, step.status,
                 scrub(step.provider), scrub(step.model), step.attempts, scrub(step.text),
                 step.input_tokens, step.output_tokens, step.cost_usd, step.seconds,
                 scrub(step.error), _json(step.data),
             )  # fmt: skip
-            if row is not None and done != "INSERT 0 0":
+            if stored is not None and row is not None:
                 await book(connection, row)
+            if stored is None:  # by ourselves, when the answer to a commit was lost
+                stored = await connection.fetchrow(
+                    "select seq from debate_steps where debate_id = $1 and id = $2", lease.debate, step.id
+                )
+        step.seq = stored["seq"]
 
     async def finish(self, lease: Lease, status: Status, result: dict[str, Any]) -> None:
         """Raises `LeaseLost`."""
@@ -238,6 +244,27 @@ class Store:
         )
         return {row["id"]: _step(row) for row in rows}
 
+    async def steps_after(self, identity: str, seq: int) -> Sequence[Step]:
+        """Steps stored after the one with this number, in the order in which they were."""
+        rows = await self._database.fetch(
+            "select *, extract(epoch from at)::float8 as seconds_at from debate_steps "
+            "where debate_id = $1 and seq > $2 order by seq",
+            identity,
+            seq,
+        )
+        return [_step(row) for row in rows]
+
+    async def forget(self, days: int, most: int) -> int:
+        """Remove up to `most` debates that ended so long ago, oldest first; never one that runs."""
+        status = await self._database.execute(
+            "delete from debates where id in (select id from debates where status <> 'running' "
+            "and finished_at < now() - make_interval(days => $1) order by finished_at limit $2 "
+            "for update skip locked)",
+            days,
+            most,
+        )
+        return int(status.rpartition(" ")[2])
+
     async def _fence(self, connection: Any, lease: Lease) -> None:
         held = await connection.fetchrow(
             "select 1 from debates "
@@ -292,5 +319,5 @@ def _step(row: Any) -> Step:
         status=row["status"], provider=row["provider"], model=row["model"], attempts=row["attempts"],
         text=row["text"], input_tokens=row["input_tokens"], output_tokens=row["output_tokens"],
         cost_usd=float(row["cost_usd"]), seconds=row["seconds"], error=row["error"],
-        data=_read(row["data"], dict), at=row["seconds_at"],
+        data=_read(row["data"], dict), at=row["seconds_at"], seq=row["seq"],
     )  # fmt: skip

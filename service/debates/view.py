@@ -81,6 +81,15 @@ def turn(step: Step) -> dict[str, Any]:
     }
 
 
+def event(step: Step) -> tuple[str, dict[str, Any]] | None:
+    """A stored step as clients that follow hear of it; `None` for one that they do not."""
+    if step.kind == "turn":
+        return ("turn.completed" if step.status == "ok" else "turn.absent"), turn(step)
+    if step.kind == "agreement":
+        return "round.completed", {"round": step.round, "agreement": step.data}
+    return None
+
+
 def _state(steps: list[Step]) -> str:
     """`present` when the last turn was given, `absent` when it was not, `waiting` before the first."""
     if not steps:
