@@ -98,7 +98,7 @@ def create_one(place: Context, kind: Kind, kms_key: str | None) -> Manifest:
     }
     try:
         with console.step(f"Back up {kind}"), hold(place.lease_table(), f"backup {kind}") as lease:
-            draft = postgres_backup.Draft(place.store, kind, place.name, place.client("kms"), kms_key)
+            draft = postgres_backup.Draft(place.store, kind, place.name, place.kms, kms_key)
             return work[kind](draft, lease)
     except OperationFailed:
         telemetry.count_failure(place.name, metrics_folder(), kind)

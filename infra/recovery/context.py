@@ -23,6 +23,8 @@ class Context:
 
     env: Environment
     store: Store
+    store_region: str | None = None
+    """Region of another bucket than the stack's own; its keys are there too."""
 
     @property
     def name(self) -> str:
@@ -35,15 +37,14 @@ class Context:
     def client(self, service: str) -> Any:
         return self.env.client(service)
 
+    @property
+    def kms(self) -> Any:
+        """KMS where the bucket is: after the loss of a region the other one's does not answer."""
+        return client_in(self.env, "kms", self.store_region) if self.store_region else self.client("kms")
+
     def lease_table(self) -> Any:
         """DynamoDB table resource: the release table, which holds leases of every tool."""
-        local = "local" if self.env.endpoint else None
-        session = boto3.Session(
-            aws_access_key_id=local,
-            aws_secret_access_key=local,
-            region_name=self.env.outputs.region,
-        )
-        make: Any = session.resource
+        make: Any = _session(self.env, self.env.outputs.region).resource
         resource = make("dynamodb", endpoint_url=self.env.endpoint, config=client_config(self.env.endpoint))
         return resource.Table(self.env.outputs.release_table)
 
@@ -58,14 +59,20 @@ class Context:
 def load(stack: str, bucket: str | None = None, region: str | None = None) -> Context:
     """The context of `stack`; `bucket` and `region` replace its bucket by the replica in another region."""
     env = environment.load(stack)
-    if region is None:
-        client = env.client("s3")
-    else:
-        local = "local" if env.endpoint else None
-        session = boto3.Session(aws_access_key_id=local, aws_secret_access_key=local, region_name=region)
-        make: Any = session.client
-        client = make("s3", endpoint_url=env.endpoint, config=client_config(env.endpoint))
-    return Context(env, Store(client, bucket or env.outputs.backup_bucket, need_kms=env.endpoint is None))
+    client = client_in(env, "s3", region) if region else env.client("s3")
+    store = Store(client, bucket or env.outputs.backup_bucket, need_kms=env.endpoint is None)
+    return Context(env, store, region)
+
+
+def client_in(env: Environment, service: str, region: str) -> Any:
+    """A client of another region than the stack's."""
+    make: Any = _session(env, region).client
+    return make(service, endpoint_url=env.endpoint, config=client_config(env.endpoint))
+
+
+def _session(env: Environment, region: str) -> boto3.Session:
+    local = "local" if env.endpoint else None
+    return boto3.Session(aws_access_key_id=local, aws_secret_access_key=local, region_name=region)
 
 
 def secret_path(name: str) -> Path:

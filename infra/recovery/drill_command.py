@@ -75,7 +75,7 @@ def _report(found: dict[str, Any]) -> Report:
 
 def _sign(place: Context, made: Report, kms_key: str | None) -> dict[str, Any]:
     if kms_key:
-        return report.signed(made, report.kms_mac(place.client("kms"), kms_key)[0], f"kms:{kms_key}")
+        return report.signed(made, report.kms_mac(place.kms, kms_key)[0], f"kms:{kms_key}")
     path = layout().secret("drill_key")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return report.signed(made, report.file_mac(path)[0], f"file:{path.name}")

@@ -76,7 +76,7 @@ def _major(base: Manifest) -> int:
 
 
 def _unpack(place: Context, base: Manifest, data: Path) -> None:
-    vault = archive.vault_of(base, place.store, place.client("kms"))
+    vault = archive.vault_of(base, place.store, place.kms)
     with meter("Restoring the cluster", base.size) as progress:
         chunks = archive.decompressed(vault.load(base.archives[0], progress))
         with disk.writing(data), tarfile.open(fileobj=cast(Any, _Readable(chunks)), mode="r|") as tar:

@@ -73,10 +73,10 @@ def _restore(place: Context, manifest: Manifest, admin: Address, names: list[str
     """Into the first name that is free, unfinished, or still equal to the backup."""
     for name in names[:-1]:
         try:
-            return restore.run(place.store, manifest, admin, name, place.client("kms"))
+            return restore.run(place.store, manifest, admin, name, place.kms)
         except restore.ChangedSince:
             continue
-    return restore.run(place.store, manifest, admin, names[-1], place.client("kms"))
+    return restore.run(place.store, manifest, admin, names[-1], place.kms)
 
 
 def target_names(place: Context, admin: Address, manifest: Manifest, into: str) -> list[str]:

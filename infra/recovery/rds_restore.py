@@ -75,7 +75,7 @@ def attributes(place: Context, client: Any, old: str) -> tuple[dict[str, Any], s
         if not known:
             raise
     made = catalog.read(place.store, "config", known[-1].id)
-    document = config_backup.read(made, archive.vault_of(made, place.store, place.client("kms")))
+    document = config_backup.read(made, archive.vault_of(made, place.store, place.kms))
     found: dict[str, Any] | None = document.get("database_instance")
     if found is None:
         raise UserError(

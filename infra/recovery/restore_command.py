@@ -110,7 +110,7 @@ def _redis(place: Context, source: str, switch: bool, dry_run: bool) -> dict[str
     answer: dict[str, Any] = {"backup": made.id, "snapshot_at": made.snapshot_at, "keys": made.source["keys"]}
     if dry_run:
         return {"dry_run": True, **answer, "would_replace_live_data": switch}
-    with redis_backup.loaded(made, archive.vault_of(made, place.store, place.client("kms"))) as ready:
+    with redis_backup.loaded(made, archive.vault_of(made, place.store, place.kms)) as ready:
         answer |= {"loaded": ready.keys, "expired": ready.expired}
         if switch:
             answer["live_keys"] = redis_backup.hand_over(ready, place.redis_url())
@@ -119,7 +119,7 @@ def _redis(place: Context, source: str, switch: bool, dry_run: bool) -> dict[str
 
 def _config(place: Context, source: str, switch: bool, dry_run: bool) -> dict[str, Any]:
     made = catalog.resolve(place.store, "config", source)
-    document = config_backup.read(made, archive.vault_of(made, place.store, place.client("kms")))
+    document = config_backup.read(made, archive.vault_of(made, place.store, place.kms))
     ssm = place.client("ssm")
     wanted = config_backup.changes(document, ssm, place.env.outputs.database_pointer)
     answer: dict[str, Any] = {"backup": made.id, "changes": [asdict(one) for one in wanted]}

@@ -22,6 +22,8 @@ from infra.recovery.commands import json_option, stack_option
 from infra.stack import schedule
 from infra.stack.schedule import Job, Plan
 
+STDERR = 2
+"""File descriptor: this command's own stdout is one document."""
 NAMES = tuple(job.name for job in Plan().jobs())
 
 
@@ -105,9 +107,7 @@ def _work(job: Job, stack: str) -> None:
     """The job in a process of its own; what it prints goes where this process' output goes."""
     command = [sys.executable, "-m", "infra.cli", *job.words, "--stack", stack]
     try:
-        done = subprocess.run(
-            command, cwd=CHECKOUT, stdout=sys.stderr, timeout=job.deadline_seconds, check=False
-        )
+        done = subprocess.run(command, cwd=CHECKOUT, stdout=STDERR, timeout=job.deadline_seconds, check=False)
     except subprocess.TimeoutExpired:
         raise OperationFailed(
             f"{job.name} took longer than {job.deadline_seconds} s and was ended."

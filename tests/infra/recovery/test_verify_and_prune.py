@@ -157,7 +157,11 @@ def test_prune_obeys_object_lock_and_legal_hold(cloud: Cloud) -> None:
     cloud.s3.put_object_legal_hold(
         Bucket=store.bucket, Key=manifest.manifest_key("postgres", ids[1]), LegalHold={"Status": "ON"}
     )
-    done = prune.run(store, datetime.now(UTC) + timedelta(days=31))
+    later = datetime.now(UTC) + timedelta(days=31)
+    told = prune.run(store, later, dry_run=True)
+    assert len(catalog.entries(store, "postgres")) == 4
+    done = prune.run(store, later)
+    assert done.decisions == told.decisions
     assert [d.reason for d in done.decisions] == ["locked", "locked", "expired", "newest"]
     assert [entry.id for entry in catalog.entries(store, "postgres")] == [ids[0], ids[1], ids[3]]
     assert done.decisions[0].until is not None
