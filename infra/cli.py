@@ -30,6 +30,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "advise": ("infra.advise.commands:advise", "Name bottlenecks, say what to change, change what is safe."),
     "backup": ("infra.recovery.commands:backup", "Make, list, verify and prune backups."),
     "doctor": ("infra.local.doctor_command:doctor", "Say what this machine has and lacks."),
+    "check": ("infra.check.commands:check", "Is an environment fit for production? Evidence and fix."),
     "completion": ("infra.completion:completion", "Let bash, zsh or fish complete verbs and options."),
 }
 

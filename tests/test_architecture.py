@@ -17,6 +17,8 @@ ALLOWED: dict[str, set[str]] = {
     "infra.policy": GROUND | {"infra.stack"},
     "infra.preview": GROUND | {"infra.stack", "infra.policy"},
     "infra.delivery": GROUND | {"infra.stack", "infra.policy", "infra.preview"},
+    "infra.check": GROUND
+    | {"infra.stack", "infra.policy", "infra.preview", "infra.local", "infra.release", "infra.recovery"},
     "infra.local": GROUND | {"infra.stack"},
     "infra.release": GROUND | {"infra.stack", "infra.local"},
     "infra.recovery": GROUND | {"infra.stack", "infra.local"},

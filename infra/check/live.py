@@ -1,0 +1,145 @@
+"""Facts from the environment's AWS API; the local system has one too."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+
+from infra.check.facts import Backup, Drill, Listener, Quota, Release, Secret, Traffic
+from infra.recovery import catalog, ledger
+from infra.recovery.manifest import Kind
+from infra.recovery.store import Store
+from infra.recovery.telemetry import KINDS
+from infra.release.journal import Journal
+from infra.release.router import Router
+from infra.release.settings import of_stack
+from infra.release.state import Phase
+from infra.stack.environment import Environment
+from infra.stack.naming import Names
+from infra.stack.outputs import COLOURS
+
+VCPUS: Final = ("ec2", "L-1216C47A", "on-demand vCPUs")
+"""Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances, in vCPUs (Service Quotas, Amazon EC2)."""
+
+
+def listeners(env: Environment) -> tuple[Listener, ...]:
+    """Listeners of the load balancer, by port."""
+    pages = env.client("elbv2").get_paginator("describe_listeners")
+    found = [one for page in pages.paginate(LoadBalancerArn=env.outputs.alb_arn) for one in page["Listeners"]]
+    return tuple(
+        Listener(
+            port=int(one["Port"]),
+            protocol=one["Protocol"],
+            policy=one.get("SslPolicy", ""),
+            redirects=[action["Type"] for action in one["DefaultActions"]] == ["redirect"],
+        )
+        for one in sorted(found, key=lambda one: int(one["Port"]))
+    )
+
+
+def traffic(env: Environment) -> Traffic:
+    """Live weights, and the health of every target."""
+    router = Router(env.client("elbv2"), env.outputs)
+    healthy: dict[str, tuple[int, int]] = {}
+    for colour in COLOURS:
+        # One that leaves is no target any more: a release that drains is no outage.
+        states = [one.state for one in router.targets(colour) if one.state not in ("draining", "unused")]
+        healthy[colour] = (states.count("healthy"), len(states))
+    return Traffic({str(colour): weight for colour, weight in router.read().weights.items()}, healthy)
+
+
+def release(env: Environment) -> Release | None:
+    """The newest release as its journal has it."""
+    steps = of_stack(env.outputs).steps
+    journal = Journal(env.client("dynamodb"), env.outputs.release_table, env.outputs.environment)
+    found = journal.runs(1)
+    if not found:
+        return None
+    one = found[0]
+    phase = "succeeded" if one.phase is Phase.SUCCEEDED else str(one.phase)
+    return Release(one.version, phase, one.ended, one.force, tuple(steps))
+
+
+def backups(env: Environment) -> dict[str, Backup]:
+    """Of each kind: the newest backup, and the newest that was read back."""
+    store = Store(env.client("s3"), env.outputs.backup_bucket, need_kms=False)
+    return {kind: _backup(store, kind) for kind in KINDS}
+
+
+def _backup(store: Store, kind: Kind) -> Backup:
+    ids = [one.id for one in catalog.entries(store, kind)]
+    if not ids:
+        return Backup(None, None)
+    good = ledger.newest_verified(store, kind, ids)
+    return Backup(_moment(store, kind, ids[-1]), _moment(store, kind, good) if good else None)
+
+
+def _moment(store: Store, kind: Kind, backup_id: str) -> datetime:
+    return datetime.fromisoformat(catalog.read(store, kind, backup_id).snapshot_at)
+
+
+def drill(env: Environment) -> Drill | None:
+    """The newest report in the bucket, whoever rehearsed."""
+    store = Store(env.client("s3"), env.outputs.backup_bucket, need_kms=False)
+    keys = sorted(one.key for one in store.list("drills/") if one.key.endswith(".json"))
+    if not keys:
+        return None
+    found = store.get_json(keys[-1])
+    return Drill(
+        at=datetime.fromisoformat(found["started_at"]),
+        passed=bool(found["passed"]),
+        rpo_seconds=float(found["rpo_seconds"]),
+        rto_seconds=float(found["rto_seconds"]),
+    )
+
+
+def receivers(env: Environment) -> tuple[str, ...]:
+    """Kinds of the confirmed subscriptions of the alert topic; addresses are nobody's business here."""
+    pages = env.client("sns").get_paginator("list_subscriptions_by_topic")
+    found = [
+        one for page in pages.paginate(TopicArn=env.outputs.alert_topic_arn) for one in page["Subscriptions"]
+    ]
+    return tuple(one["Protocol"] for one in found if one["SubscriptionArn"].startswith("arn:"))
+
+
+def secrets(env: Environment) -> tuple[Secret, ...]:
+    """Secrets of this environment, and those that RDS made for it (they rotate by themselves)."""
+    prefix = Names(env.outputs.environment).path("").removeprefix("/")
+    pages = env.client("secretsmanager").get_paginator("list_secrets")
+    return tuple(
+        Secret(
+            name=one["Name"],
+            changed=(one.get("LastRotatedDate") or one.get("LastChangedDate")) if _has_value(one) else None,
+            rotates=bool(one.get("RotationEnabled")),
+        )
+        for page in pages.paginate()
+        for one in page["SecretList"]
+        if one["Name"].startswith(prefix)
+    )
+
+
+def _has_value(secret: dict[str, Any]) -> bool:
+    stages = secret.get("SecretVersionsToStages") or {}
+    return any("AWSCURRENT" in found for found in stages.values())
+
+
+def vcpus_of(ec2: Any, instance_type: str) -> int:
+    """vCPUs of an instance type."""
+    found = ec2.describe_instance_types(InstanceTypes=[instance_type])["InstanceTypes"]
+    return int(found[0]["VCpuInfo"]["DefaultVCpus"])
+
+
+def quotas(env: Environment, needed_vcpus: int) -> tuple[Quota, ...]:
+    """What the account allows of what both colours at their largest need."""
+    service, code, name = VCPUS
+    client = env.client("service-quotas")
+    which = {"ServiceCode": service, "QuotaCode": code}
+    try:
+        found = client.get_service_quota(**which)
+    except ClientError as failed:
+        if failed.response["Error"]["Code"] != "NoSuchResourceException":
+            raise
+        found = client.get_aws_default_service_quota(**which)  # nobody ever asked for more
+    return (Quota(name, float(needed_vcpus), float(found["Quota"]["Value"])),)
