@@ -14,8 +14,9 @@ from infra.advise.words import money, percent
 def cache(seen: Observed, limits: Thresholds) -> Iterator[Bottleneck]:
     """Off, never asked, or with answers that leave too early."""
     calls = sum(one.requests for one in seen.model_endpoints())
-    if calls < limits.fewest or seen.away.get("redis", 0.0) > limits.redis_away:
+    if calls < limits.fewest:
         return
+    unreachable = seen.away.get("redis", 0.0) > limits.redis_away  # why it is not asked, then
     found = seen.caches.get("exact")
     lookups = found.lookups if found is not None else 0.0
     setting = seen.settings.get("cache_seconds")
@@ -31,6 +32,8 @@ def cache(seen: Observed, limits: Thresholds) -> Iterator[Bottleneck]:
             provider_share(seen),
             {"requests": calls},
         )  # fmt: skip
+    elif unreachable:
+        return
     elif lookups < 1:
         unknown = "" if setting is not None else "; whether it is on could not be asked"
         yield Bottleneck(

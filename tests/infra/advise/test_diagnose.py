@@ -195,6 +195,12 @@ def test_at_the_end_of_its_bounds_a_fleet_is_not_scaled() -> None:
     assert recommend(diagnose(least), least)[0].action is None
 
 
+def test_a_cache_that_is_off_is_named_also_while_redis_is_away() -> None:
+    both = replace(PLANTED["cache_off"], away={"redis": 0.2})
+    assert kinds(both) == {"cache_off", "redis_away"}
+    assert kinds(replace(PLANTED["cache_unused"], away={"redis": 0.2})) == {"redis_away"}
+
+
 def test_without_the_settings_a_cache_that_is_never_asked_is_told_with_the_doubt() -> None:
     found = one(replace(HEALTHY, caches={"exact": Cache()}, settings={}), "cache_unused")
     assert any("could not be asked" in line for line in found.evidence)
