@@ -60,12 +60,21 @@ def describe(run: Run, effect: Effect, profile: Profile, drain_seconds: int) -> 
 
 
 def idle_at(run: Run, profile: Profile, drain_seconds: int) -> float | None:
-    """When the old colour will be idle for certain (epoch seconds); `None` while it has traffic."""
-    if run.phase not in (Phase.LINGER, Phase.UNPIN, Phase.RETIRE):
-        return None
-    start = run.entered_at
-    return start + (
-        old_colour_life(profile, run.stickiness_seconds, drain_seconds)[1]
-        if run.phase is Phase.LINGER
-        else drain_seconds
-    )
+    """When the old colour will be idle at the latest, if all goes well (epoch seconds).
+
+    Steps that are left, its life (stickiness + drain, or what the profile allows), the unpinning of the last
+    clients, the end of its open requests. `None` before traffic moves, in a pause and on the way back.
+    """
+    life = old_colour_life(profile, run.stickiness_seconds, drain_seconds)[1]
+    rest = {
+        Phase.SHIFT: (len(run.steps) - run.step) * run.bake_seconds + life + profile.propagation,
+        Phase.BAKE: (len(run.steps) - run.step) * run.bake_seconds + life + profile.propagation,
+        Phase.WAIT_DATA: profile.no_data_patience
+        + (len(run.steps) - run.step - 1) * run.bake_seconds
+        + life
+        + profile.propagation,
+        Phase.LINGER: life + profile.propagation,
+        Phase.UNPIN: profile.propagation,
+        Phase.RETIRE: 0.0,
+    }
+    return run.entered_at + rest[run.phase] + drain_seconds if run.phase in rest else None

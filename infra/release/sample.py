@@ -40,6 +40,8 @@ class Sample:
     cpu_seconds: float = 0.0
     cpu_per_instance: float | None = None
     """CPU seconds a second, averaged over the colour's instances; `None` when it is not exported."""
+    seconds: float | None = None
+    """Stretch that the increases really cover; `None`: all of the one that was asked for."""
 
 
 class Source(Protocol):

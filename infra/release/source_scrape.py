@@ -125,6 +125,7 @@ def _as_sample(increase: Mapping[tuple[str, float], float], seconds: float, inst
         cost_usd=one("cost_usd"),
         cpu_seconds=one("cpu"),
         cpu_per_instance=cpu,
+        seconds=seconds,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -20,6 +20,8 @@ from infra.stack.outputs import COLOURS, Colour
 BAR = 40
 RATE_WINDOW = 10.0
 """Seconds over which request rates are shown."""
+FIRST_LOOK: Final = 1.0
+"""Seconds between the two looks that a rate needs where no metric store remembers the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +49,22 @@ class Picture:
     now: float
     next_action: str
     idle_at: float | None
-    """When the old colour is idle at the latest, epoch seconds."""
+    """When the old colour will be idle at the latest if nothing goes wrong, epoch seconds."""
 
 
 def take(tool: Tool) -> Picture:
     """Look at everything once."""
     run, live, holder, now = tool.journal.current(), tool.router.read(), tool.lease.holder(), tool.clock.now()
     drain = tool.router.drain_seconds(run.old if run else "blue")
+    samples = _samples(tool)
+    if any(sample is not None and sample.seconds == 0 for sample in samples.values()):
+        tool.clock.sleep(FIRST_LOOK)
+        samples = _samples(tool)
     return Picture(
         environment=tool.outputs.environment,
         run=run,
         owner=holder.owner if holder and holder.expires_at > now else "",
-        colours=[_colour(tool, colour, live.weights[colour], now) for colour in COLOURS],
+        colours=[_colour(tool, colour, live.weights[colour], samples[colour]) for colour in COLOURS],
         sticky=live.sticky,
         now=now,
         next_action=next_action(tool, run, drain),
@@ -112,7 +118,7 @@ def render(picture: Picture, judgement: Judgement | None = None) -> RenderableTy
         parts.append(Text(f"reason   {run.reason}", style="yellow"))
     if picture.idle_at is not None:
         parts.append(
-            Text(f"idle     the old colour in at most {max(0.0, picture.idle_at - picture.now):.0f} s")
+            Text(f"idle     {_old(picture.run)} in at most {max(0.0, picture.idle_at - picture.now):.0f} s")
         )
     parts.append(Text(f"next     {picture.next_action}"))
     return Group(*parts)
@@ -139,6 +145,10 @@ def _headline(picture: Picture) -> Text:
     )
 
 
+def _old(run: Run | None) -> str:
+    return run.old if run else "the old colour"
+
+
 def _bar(picture: Picture) -> Text:
     bar = Text("traffic  ")
     for one in picture.colours:
@@ -156,8 +166,13 @@ def _targets(targets: list[Target]) -> Text:
     return text if targets else Text("none", style="dim")
 
 
-def _colour(tool: Tool, colour: Colour, weight: int, now: float) -> ColourView:
-    sample: Sample | None = tool.source.window(colour, now - RATE_WINDOW, now)
+def _samples(tool: Tool) -> dict[Colour, Sample | None]:
+    now = tool.clock.now()
+    return {colour: tool.source.window(colour, now - RATE_WINDOW, now) for colour in COLOURS}
+
+
+def _colour(tool: Tool, colour: Colour, weight: int, sample: Sample | None) -> ColourView:
+    seconds = RATE_WINDOW if sample is None or sample.seconds is None else sample.seconds
     ratio = sample.errors / sample.requests if sample and sample.requests else None
     return ColourView(
         colour=colour,
@@ -165,6 +180,6 @@ def _colour(tool: Tool, colour: Colour, weight: int, now: float) -> ColourView:
         image=tool.fleet.image(colour),
         targets=tool.router.targets(colour),
         in_flight=tool.fleet.in_flight(colour),
-        requests_per_second=sample.requests / RATE_WINDOW if sample else None,
+        requests_per_second=sample.requests / seconds if sample and seconds else None,
         error_ratio=ratio,
     )

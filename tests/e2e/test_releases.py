@@ -9,62 +9,16 @@ import json
 import os
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
 
 from tests.e2e.commands import SuperAgent
-from tests.infra.release.load import Load, Tally
+from tests.e2e.release_system import System, nobody_noticed, providers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
-
-
-@dataclass(frozen=True, slots=True)
-class System:
-    """A running system and its admin key."""
-
-    superagent: SuperAgent
-    key: str
-
-    def load(self, **settings: Any) -> Load:
-        return Load(f"http://127.0.0.1:{self.superagent.ports()['api']}", self.key, **settings)
-
-    def release(
-        self, *words: str, seconds: float = 280, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        return self.superagent.run("release", *words, seconds=seconds, **environment)
-
-    def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.superagent.must("release", "status", "--json"))
-        return found
-
-    def live(self) -> dict[str, int]:
-        """Weight by version, of the colours that have any."""
-        return {one["image"]: one["weight"] for one in self.status()["colours"] if one["weight"]}
-
-    def lives(self, colour: str) -> bool:
-        parts = self.superagent.parts()
-        return any(
-            part["pid"]
-            for name, part in parts.items()
-            if name.startswith(colour) and part["state"] == "RUNNING"
-        )
-
-    def in_phase(self, phase: str, process: subprocess.Popen[str]) -> None:
-        """Wait until the release that `process` drives says that it entered a phase."""
-        assert process.stderr is not None
-        said = []
-        for line in process.stderr:
-            said.append(line)
-            if re.search(rf"\b{phase}\b", line):
-                return
-        raise AssertionError(f"never in {phase}: {''.join(said)}")
 
 
 @pytest.fixture(scope="module")
@@ -74,20 +28,6 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         yield System(superagent, json.loads(superagent.must("up", "--json"))["admin_key"])
     finally:
         superagent.run("down", "--purge")
-
-
-def nobody_noticed(tally: Tally) -> None:
-    assert tally.failures == []
-    assert sum(tally.answers.values()) > 50
-    assert tally.streams > 0
-
-
-def providers(folder: Path, **options: Any) -> str:
-    """A PROVIDERS_FILE whose simulator behaves like a bad version."""
-    path = folder / "providers.json"
-    provider = {"name": "simulator", "kind": "simulator", "models": ["echo", "lorem"], "options": options}
-    path.write_text(json.dumps({"providers": [provider], "aliases": {"simulator": ["simulator/echo"]}}))
-    return str(path)
 
 
 @pytest.mark.parametrize(
@@ -148,12 +88,7 @@ def test_a_version_that_does_not_start_is_aborted(system: System, tmp_path: Path
 
 
 def test_weights_changed_by_hand_stop_a_release_that_resume_then_finishes(system: System) -> None:
-    outputs = json.loads((system.superagent.home / "outputs.json").read_text())
-    endpoint = f"http://127.0.0.1:{system.superagent.ports()['aws']}"
-    elb = boto3.client(
-        "elbv2", endpoint_url=endpoint, region_name=outputs["region"],
-        aws_access_key_id="local", aws_secret_access_key="local",
-    )  # fmt: skip
+    outputs, elb = system.outputs(), system.aws("elbv2")
     groups = outputs["target_group_arns"]
     with system.load() as load:
         process = system.superagent.start("release", "start", "--version", "meddled", "--bake", "10s")
