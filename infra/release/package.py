@@ -25,6 +25,16 @@ from infra.release import sbom
 from infra.release.image import check_version
 
 BUILDERS: Final = ("docker", "podman", "nerdctl", "buildah")
+PACKAGED: Final = (
+    "infra",
+    "service",
+    "alerts",
+    "dashboards",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+)
+"""What pyproject.toml makes the wheel of."""
 EPOCH: Final = 315_532_800
 """1980-01-01: what a zip file can say at the earliest."""
 WHEEL_SOURCES: Final = ("infra", "service", "alerts", "dashboards", "pyproject.toml", "README.md", "LICENSE")
