@@ -1,8 +1,8 @@
 """Bad versions on the whole local system, under load: each is taken back by itself, weights first.
 
-The same faults are in the small world of tests/infra/release/test_controller.py, in milliseconds; here Envoy, the
-AWS API, the supervisor and the service's own processes are real. A version that fails with clients on it fails
-some of their requests: none of the old version's, and none after the old weights are back.
+The same faults are in the small world of tests/infra/release/test_controller.py, in milliseconds; here Envoy,
+the AWS API, the supervisor and the service's own processes are real. A version that fails with clients on it
+fails some of their requests: none of the old version's, and none after the old weights are back.
 """
 
 from __future__ import annotations
