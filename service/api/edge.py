@@ -14,6 +14,7 @@ from typing import Any, Final
 from service.api.errors import ApiError
 from service.api.exchange import CLIENT_CLOSED, Common, Exchange, Headers
 from service.auth.credentials import NotAuthenticated
+from service.background import forever
 from service.middleware.cors import Cors
 from service.providers.errors import ProviderError
 from service.storage.database import StoreUnavailable
@@ -66,7 +67,7 @@ class Edge:
         self.common = Common(self.common.headers, closing=True)
 
     def start(self) -> None:
-        self._sweeper = asyncio.create_task(self._sweep(), name="sweeper")
+        self._sweeper = forever(self._sweep, "sweeper")
 
     async def close(self) -> None:
         if self._sweeper is not None:

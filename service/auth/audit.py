@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from service.background import forever
 from service.storage.database import Database, StoreUnavailable
 from service.telemetry.logs import JsonLog
 from service.telemetry.metrics import Metrics
@@ -41,7 +42,7 @@ class Audit:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="audit")
+        self._task = forever(self._run, "audit")
 
     async def close(self) -> None:
         if self._task is not None:

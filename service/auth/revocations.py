@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
+from service.background import forever
 from service.storage.database import Database, StoreUnavailable
 from service.storage.redis_channel import RedisChannel
 from service.storage.redis_cluster import RedisCluster
@@ -51,7 +52,7 @@ class Revocations:
         await self.catch_up()
         if self._channel is not None:
             self._channel.start()
-        self._poller = asyncio.create_task(self._poll(), name="revocations")
+        self._poller = forever(self._poll, "revocations")
 
     async def close(self) -> None:
         if self._channel is not None:

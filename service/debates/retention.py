@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import Final
 
+from service.background import forever
 from service.debates.store import Store
 from service.storage.database import StoreUnavailable
 from service.telemetry.logs import JsonLog
@@ -27,7 +28,7 @@ class Retention:
 
     def start(self) -> None:
         if self._days:
-            self._task = asyncio.create_task(self._run(), name="debate-retention")
+            self._task = forever(self._run, "debate-retention")
 
     async def close(self) -> None:
         if self._task is not None:

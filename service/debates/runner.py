@@ -11,6 +11,7 @@ import time
 from typing import Any, Final
 
 from service.auth.permissions import Principal
+from service.background import forever
 from service.debates.calls import Calls
 from service.debates.engine import Engine, Released
 from service.debates.spec import Spec, Status
@@ -85,7 +86,7 @@ class Runner:
         return self._calls
 
     def start(self) -> None:
-        self._loop = asyncio.create_task(self._tend(), name="debates")
+        self._loop = forever(self._tend, "debates")
 
     def drain(self) -> None:
         """Claim nothing more; debates nobody is connected to stop after the round they are in."""

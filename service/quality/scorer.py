@@ -10,6 +10,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Final, NamedTuple
 
+from service.background import forever
 from service.providers.base import CanonicalRequest, CanonicalResponse
 from service.quality.score import score
 from service.storage.journal import Journal
@@ -44,7 +45,7 @@ class Scorer:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="quality")
+        self._task = forever(self._run, "quality")
 
     async def close(self) -> None:
         """Score what waits, then stop; the journal must still be open."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from service.background import forever
 from service.providers.base import ProviderError
 from service.providers.config import RoutingConfig
 from service.routing.breaker import CLOSED, CircuitBreaker
@@ -49,7 +50,7 @@ class HealthChecks:
 
     def start(self) -> None:
         if self._interval > 0 and self._task is None:
-            self._task = asyncio.create_task(self._run(), name="provider-health")
+            self._task = forever(self._run, "provider-health")
 
     async def stop(self) -> None:
         if self._task is not None:

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import asyncpg
 
+from service.background import forever
+
 PROBE_SECONDS: Final = 1.0
 
 
@@ -23,7 +25,7 @@ class StoreUnavailable(Exception):
 
 
 # What a lost server looks like through asyncpg: refused, reset, shutting down, starting up, too many
-# connections, or no schema yet.
+# connections, or no schema yet; lost in the middle of a COPY, its own state machine is what complains.
 _GONE: Final = (
     OSError,
     TimeoutError,
@@ -31,6 +33,7 @@ _GONE: Final = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.UndefinedTableError,
@@ -63,7 +66,7 @@ class Database:
             server_settings={"application_name": "superagent"},
         )
         await self._probe()
-        self._prober = asyncio.create_task(self._probe_for_ever(), name="postgres-probe")
+        self._prober = forever(self._probe_for_ever, "postgres-probe")
 
     async def close(self) -> None:
         if self._prober is not None:

@@ -9,6 +9,7 @@ from typing import Final
 
 import hiredis
 
+from service.background import forever
 from service.storage.redis_link import Address, RedisError, pack
 
 RETRY_SECONDS: Final = 0.25
@@ -35,7 +36,7 @@ class RedisChannel:
         self.connected = False
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="redis-channel")
+        self._task = forever(self._run, "redis-channel")
 
     async def close(self) -> None:
         if self._task is not None:

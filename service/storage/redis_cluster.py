@@ -11,6 +11,7 @@ from binascii import crc_hqx
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from service.background import forever
 from service.storage.database import StoreUnavailable
 from service.storage.redis_link import Address, RedisError, RedisLink, pack
 
@@ -44,7 +45,7 @@ class RedisCluster:
     async def start(self) -> None:
         await self._link(self._seed.host, self._seed.port)
         await self.repair()
-        self._keeper = asyncio.create_task(self._keep(), name="redis-cluster")
+        self._keeper = forever(self._keep, "redis-cluster")
 
     async def close(self) -> None:
         self.on_change.clear()

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import hiredis
 
+from service.background import forever
 from service.storage.database import StoreUnavailable
 
 pack: Final[Callable[[tuple[Any, ...]], bytes]] = hiredis.pack_command
@@ -155,7 +156,7 @@ class RedisLink:
     async def start(self) -> None:
         """Connect once, then keep connected in the background; a server that is away is no error."""
         first = asyncio.Event()
-        self._keeper = asyncio.create_task(self._keep(first), name="redis-link")
+        self._keeper = forever(lambda: self._keep(first), "redis-link")
         await first.wait()
 
     async def close(self) -> None:

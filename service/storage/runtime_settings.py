@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from service.background import forever
 from service.storage.database import Database, StoreUnavailable
 
 POLL_SECONDS: Final = 1.0
@@ -42,7 +43,7 @@ class RuntimeSettings:
 
     async def start(self) -> None:
         await self._look()
-        self._task = asyncio.create_task(self._follow(), name="runtime-settings")
+        self._task = forever(self._follow, "runtime-settings")
 
     async def close(self) -> None:
         if self._task is not None:

@@ -16,6 +16,7 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
+from service.background import forever
 from service.storage.database import Database, StoreUnavailable
 from service.storage.journal import Journal
 from service.storage.usage import BOOKED, COLUMNS, SCORED
@@ -84,7 +85,7 @@ class Shipper:
         self._position = self._read_position()
         self._journal.pending = self._waiting()
         self._on_pending(self._journal.pending)
-        self._task = asyncio.create_task(self._run(), name="usage-shipper")
+        self._task = forever(self._run, "usage-shipper")
 
     async def close(self, seconds: float = 5.0) -> None:
         """Ship what is left if that works within `seconds`; the rest is shipped after the next start."""
@@ -92,7 +93,7 @@ class Shipper:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        with contextlib.suppress(TimeoutError, StoreUnavailable):
+        with contextlib.suppress(Exception):  # whatever it is: the journal stays, and the next start ships it
             async with asyncio.timeout(seconds):
                 while self._next()[0]:
                     await self.ship()

@@ -84,6 +84,15 @@ class Postgres:
         self.process.send_signal(signal.SIGQUIT)
         self.process.wait(20)
 
+    def gone(self) -> bool:
+        """No process of a killed server is left to hold its memory."""
+        lock = self._home / "data" / "postmaster.pid"
+        segment = lock.read_text().splitlines()[6].split() if lock.exists() else []
+        if len(segment) < 2:
+            return True
+        in_use = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+        return not any(line.split()[1] == segment[1] and line.split()[6] != "0" for line in in_use)
+
     def query(self, sql: str) -> list[str]:
         done = subprocess.run(
             [self._binaries / "psql", "-qAt", self.url, "-c", sql], check=True, capture_output=True, text=True

@@ -15,7 +15,7 @@ import click
 from infra.local.layout import Layout
 from tests.e2e.commands import SuperAgent
 from tests.soak import ledger
-from tests.soak.chaos import Chaos, Deed
+from tests.soak.chaos import ACTIONS, VICTIMS, Chaos, Deed
 from tests.soak.report import Soak, render
 from tests.soak.traffic import Traffic
 from tests.soak.watch import Watch
@@ -25,21 +25,32 @@ from tests.soak.watch import Watch
 @click.option("--minutes", type=click.FloatRange(0.5, 240), default=20.0, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True, help="Chooses what happens, and when.")
 @click.option("--connections", type=click.IntRange(1, 200), default=16, show_default=True)
+@click.option(
+    "--only", multiple=True, type=click.Choice([*ACTIONS, *VICTIMS]), help="Only these deeds or victims."
+)
+@click.option("--keep", is_flag=True, help="Leave the state folder behind, stopped, for a look into it.")
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the report here too.")
-def main(minutes: float, seed: int, connections: int, report: Path | None) -> None:
+def main(
+    minutes: float, seed: int, connections: int, only: tuple[str, ...], keep: bool, report: Path | None
+) -> None:
     """Load a system of its own while parts are killed, versions released, backups made and rehearsed.
 
     Ends by itself and leaves nothing behind. Exit code 1 when a usage row is lost or doubled, when a request
     fails while nothing is being killed, or when something does not come back.
     """
-    command = f"python -m tests.soak --minutes {minutes:g} --seed {seed} --connections {connections}"
+    more = "".join(f" --only {name}" for name in only)
+    command = f"python -m tests.soak --minutes {minutes:g} --seed {seed} --connections {connections}{more}"
     folder = Path(tempfile.mkdtemp(prefix="superagent-soak-"))
     superagent = SuperAgent(folder / "home")
     try:
-        found = _soak(superagent, command, minutes * 60, seed, connections)
+        found = _soak(superagent, command, minutes * 60, seed, connections, only)
     finally:
-        superagent.run("down", "--purge")
-        shutil.rmtree(folder, ignore_errors=True)
+        if keep:
+            superagent.run("down")
+            click.echo(f"Kept in {folder}.", err=True)
+        else:
+            superagent.run("down", "--purge")
+            shutil.rmtree(folder, ignore_errors=True)
     text = render(found)
     if report:
         report.write_text(text)
@@ -47,10 +58,12 @@ def main(minutes: float, seed: int, connections: int, report: Path | None) -> No
     sys.exit(0 if all(found.verdicts.values()) else 1)
 
 
-def _soak(superagent: SuperAgent, command: str, seconds: float, seed: int, connections: int) -> Soak:
+def _soak(
+    superagent: SuperAgent, command: str, seconds: float, seed: int, connections: int, only: tuple[str, ...]
+) -> Soak:
     said = json.loads(superagent.must("up", "--json"))
     place, begun = Layout(superagent.home), time.monotonic()
-    chaos = Chaos(superagent, random.Random(seed))
+    chaos = Chaos(superagent, random.Random(seed), only)
     deeds: list[Deed] = []
     with Watch(place) as watch, Traffic(said["api"], said["admin_key"], connections, seed) as traffic:
         for deed in chaos.deeds(begun + seconds):

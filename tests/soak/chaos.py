@@ -39,13 +39,20 @@ class Chaos:
 
     superagent: SuperAgent
     chance: random.Random
+    only: tuple[str, ...] = ()
+    """Names of actions or victims; empty: all."""
     version: int = 1
 
     def deeds(self, until: float) -> Iterator[Deed]:
         """Until `time.monotonic` says `until`; the last one is finished."""
-        names, shares = list(ACTIONS), list(ACTIONS.values())
-        todo = names[:]  # each once, then by chance
-        self.chance.shuffle(todo)
+        kills = any(name in VICTIMS for name in self.only)
+        wanted = {
+            name: share
+            for name, share in ACTIONS.items()
+            if not self.only or name in self.only or (name == "kill" and kills)
+        }
+        names, shares = list(wanted), list(wanted.values())
+        todo = names[::-1]  # each once, a backup before the drill that restores it; then by chance
         while time.monotonic() < until:
             name = todo.pop() if todo else self.chance.choices(names, shares)[0]
             yield self._do(name)
@@ -66,7 +73,7 @@ class Chaos:
 
     def _kill(self) -> tuple[str, str]:
         parts = self.superagent.parts()
-        victim = self.chance.choice(VICTIMS)
+        victim = self.chance.choice([one for one in VICTIMS if one in self.only] or VICTIMS)
         if victim == "service":
             running = sorted(
                 one for one in parts if one.startswith(("blue-", "green-")) and parts[one]["pid"]

@@ -40,7 +40,7 @@ class Soak:
     def verdicts(self) -> dict[str, bool]:
         """What must hold."""
         return {
-            "no usage row lost": self.ledger.lost == 0,
+            "no usage row lost": not self.ledger.lost,
             "no usage row twice": self.ledger.doubled == 0,
             "no failure but while a part was being killed": not self.unexplained,
             "every release, backup, drill and recovery succeeded": not any(one.trouble for one in self.deeds),
@@ -69,7 +69,7 @@ def render(soak: Soak) -> str:
                 ("not", f"{len(seen.failures):,} ({100 * len(seen.failures) / max(1, answered):.2f} %)"),
                 ("of these while nothing was being killed", str(len(soak.unexplained))),
                 ("answers that must have a usage row", f"{soak.ledger.answered:,}"),
-                ("rows lost / doubled", f"{soak.ledger.lost} / {soak.ledger.doubled}"),
+                ("rows lost / doubled", f"{len(soak.ledger.lost)} / {soak.ledger.doubled}"),
                 ("versions that answered", ", ".join(sorted(seen.builds, key=lambda one: (len(one), one)))),
             ),
         ),
@@ -80,6 +80,8 @@ def render(soak: Soak) -> str:
         "",
         "Failed requests, by reason: " + (_counted(one.why for one in seen.failures) or "none") + ".",
         *(f"- unexplained: {one.kind}: {one.why}" for one in soak.unexplained[:20]),
+        *(f"- lost: {count} answered {when}" for when, count in _lost(soak).most_common()),
+        *([f"- of the lost, still in a journal: {soak.ledger.waiting}"] if soak.ledger.lost else []),
         "",
         "## Memory and descriptors",
         "",
@@ -91,6 +93,17 @@ def render(soak: Soak) -> str:
         ),
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _lost(soak: Soak) -> Counter[str]:
+    """What was being done when the answers without a row came."""
+    found: Counter[str] = Counter()
+    for identity in soak.ledger.lost:
+        at = soak.seen.rows[identity]
+        names = [deed.what for deed in soak.deeds if deed.begun - 1 <= at <= deed.ended + AFTERMATH_SECONDS]
+        before = [deed.what for deed in soak.deeds if deed.ended + AFTERMATH_SECONDS < at]
+        found[" and ".join(names) or f"after {before[-1] if before else 'nothing'}"] += 1
+    return found
 
 
 def _during(failure: Failure, deed: Deed) -> bool:

@@ -23,7 +23,7 @@ LIFE = Life("envoy", 7, 0.0, 600.0, warm_bytes=50_000_000, last_bytes=53_000_000
 def soak(*failures: Failure) -> Soak:
     seen = Seen(failures=list(failures))
     seen.answered["whole"] = 1_000
-    return Soak("it", 600.0, seen, DEEDS, (LIFE,), Verdict(1_000, 1_000, 0, 0), ())
+    return Soak("it", 600.0, seen, DEEDS, (LIFE,), Verdict(1_000, 1_000, (), 0, 0), ())
 
 
 def test_a_failure_counts_unless_a_part_was_being_killed():
@@ -40,8 +40,8 @@ def test_a_failure_counts_unless_a_part_was_being_killed():
 @pytest.mark.parametrize(
     ("broken", "what"),
     [
-        ({"ledger": Verdict(1_000, 999, 1, 0)}, "no usage row lost"),
-        ({"ledger": Verdict(1_000, 1_001, 0, 1)}, "no usage row twice"),
+        ({"ledger": Verdict(1_000, 999, ("req_1",), 1, 0)}, "no usage row lost"),
+        ({"ledger": Verdict(1_000, 1_001, (), 0, 1)}, "no usage row twice"),
         ({"unwell": ("envoy: gone",)}, "every part healthy at the end"),
         (
             {"deeds": (replace(DEEDS[1], trouble="exit 1"),)},
@@ -52,6 +52,14 @@ def test_a_failure_counts_unless_a_part_was_being_killed():
 def test_each_thing_that_must_hold_can_fail(broken, what):
     found = replace(soak(), **broken)
     assert [name for name, holds in found.verdicts.items() if not holds] == [what]
+
+
+def test_a_lost_row_is_told_with_what_was_done_meanwhile():
+    found = replace(soak(), ledger=Verdict(1_000, 999, ("req_1",), 1, 0))
+    found.seen.rows["req_1"] = 120.0
+    text = render(found)
+    assert "lost: 1 answered release start --version v2" in text
+    assert "still in a journal: 1" in text
 
 
 def test_deeds_are_grouped_and_growth_is_told():

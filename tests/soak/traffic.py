@@ -85,8 +85,8 @@ class Seen:
     """What the clients saw. Times are seconds of `time.monotonic`."""
 
     answered: Counter[str] = field(default_factory=Counter)
-    rows: set[str] = field(default_factory=set)
-    """Request ids that must have exactly one usage row."""
+    rows: dict[str, float] = field(default_factory=dict)
+    """Request ids that must have exactly one usage row, and when the answer was whole."""
     failures: list[Failure] = field(default_factory=list)
     builds: Counter[str] = field(default_factory=Counter)
 
@@ -145,5 +145,5 @@ class Traffic:
             self.seen.answered[kind.name] += 1
             self.seen.builds[answer.headers.get("build", "?")] += 1
             if kind.ledger:
-                self.seen.rows.add(answer.headers["x-request-id"])
+                self.seen.rows[answer.headers["x-request-id"]] = time.monotonic()
             return ""
