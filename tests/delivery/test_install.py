@@ -62,6 +62,9 @@ def test_what_a_checkout_installs_is_what_the_package_asks_for() -> None:
         if line.startswith("-r ")
     ]
     assert included == files
+    lines = (CHECKOUT / "requirements.txt").read_text().splitlines()
+    beside = [line for line in lines if line and not line.startswith(("#", "-r"))]
+    assert beside == PROJECT["project"]["optional-dependencies"]["local"]
 
 
 def test_an_installed_tool_keeps_its_state_at_the_users(
