@@ -22,7 +22,7 @@ from infra.release import package
 
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
 # What no running tool reads: sources of other programs and what only describes.
-LEFT_OUT = {".gitignore"}
+LEFT_OUT = {".gitignore", "Dockerfile.dockerignore"}
 
 
 def tracked(*folders: str) -> list[str]:
