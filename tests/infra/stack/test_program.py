@@ -132,6 +132,19 @@ def test_the_release_tools_things_are_ignored() -> None:
     assert [one.ignore_changes for one in parameters] == [("value",)] * 3
 
 
+def test_over_fifty_debates_in_an_instance_both_colours_groups_grow() -> None:
+    alarms = {
+        one.inputs["dimensions"]["colour"]: one.inputs
+        for one in estate("prod", "ec2").resources.values()
+        if one.inputs.get("metricName") == "superagent_debates_active"
+    }
+    assert set(alarms) == {"blue", "green"}
+    for alarm in alarms.values():
+        assert (alarm["threshold"], alarm["comparisonOperator"]) == (50, "GreaterThanThreshold")
+        assert alarm["statistic"] == "Average"
+        assert alarm["alarmActions"]
+
+
 def test_a_replica_gets_every_attribute_explicitly() -> None:
     """RDS gives a replica or restored instance its defaults for all that is not said."""
     databases = [
