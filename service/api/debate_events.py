@@ -8,6 +8,7 @@ a client has; it gets every later one, whichever node runs the debate and whiche
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from service.api.endpoint import Door, path_parameter
 from service.api.errors import ApiError
 from service.api.exchange import Exchange
 from service.debates import view
-from service.debates.runner import FOLLOW_SECONDS, Runner
+from service.debates.runner import FOLLOW_SECONDS, Events, Runner
 from service.storage.database import StoreUnavailable
 
 KEEP_ALIVE_SECONDS: Final = 15.0
@@ -66,38 +67,76 @@ class DebateEvents:
         self._followers += 1
         exchange.watch_disconnect()
         try:
-            await exchange.start_stream([])
-            await exchange.write(event("debate.started", {"id": identity}))
-            await self._follow(exchange, principal.account, identity, seen)
+            await self.tell(exchange, principal.account, identity, seen, None)
         finally:
             self._followers -= 1
 
-    async def _follow(self, exchange: Exchange, account: str, identity: str, seen: int) -> None:
-        """Until the debate is over (then `[DONE]`), or this node leaves: the client comes back elsewhere."""
-        spoke = time.monotonic()
+    async def tell(
+        self, exchange: Exchange, account: str, identity: str, seen: int, live: Events | None
+    ) -> None:
+        """The whole stream. With `live` events it is told at once, else within half a second."""
+        await exchange.start_stream([])
+        await exchange.write(event("debate.started", {"id": identity}))
         try:
-            while not self._runner.leaving:
-                try:
-                    # In this order: what is stored before it ended is told before it ended.
-                    record = await self._runner.store.status(identity)
-                    for step in await self._runner.store.steps_after(identity, seen):
-                        seen = step.seq
-                        told = view.event(step)
-                        if told is not None:
-                            spoke = time.monotonic()
-                            await exchange.write(event(*told, seen))
-                    if record != "running":
-                        return await self._end(exchange, account, identity)
-                except StoreUnavailable:
-                    pass  # what it missed is read when Postgres is back
-                if time.monotonic() - spoke >= KEEP_ALIVE_SECONDS:
-                    spoke = time.monotonic()
-                    await exchange.write(STILL_HERE)
-                await asyncio.sleep(FOLLOW_SECONDS)
-            await exchange.finish(b"retry: 500\n\n")
+            if live is not None:
+                seen = await self._live(exchange, identity, seen, live)
+            if await self._stored(exchange, identity, seen, live is not None):
+                await self._end(exchange, account, identity)
+            else:
+                await exchange.finish(b"retry: 500\n\n")
         except Exception as error:
-            told_wrong = errors.payload(exchange.describe_failure(error), exchange.request_id)
-            await exchange.finish(event("error", {"error": told_wrong}))
+            wrong = errors.payload(exchange.describe_failure(error), exchange.request_id)
+            await exchange.finish(event("error", {"error": wrong}))
+
+    async def _live(self, exchange: Exchange, identity: str, seen: int, live: Events) -> int:
+        """Until this node has ended the debate, or lost it; the last id that was told.
+
+        Turns of a round are announced in any order, but told in the order in which they were stored: an id
+        that a client has seen stands for every smaller one, or coming back would leave a gap.
+        """
+        while True:
+            try:
+                heard = await asyncio.wait_for(live.get(), KEEP_ALIVE_SECONDS)
+            except TimeoutError:
+                await exchange.write(STILL_HERE)
+                continue
+            if heard is None:
+                return seen
+            name, data, number = heard
+            if number == 0:
+                await exchange.write(event(name, data))
+            elif number > seen:
+                with contextlib.suppress(StoreUnavailable):  # the rest is told when Postgres is back
+                    seen, _ = await self._later(exchange, identity, seen, number)
+
+    async def _stored(self, exchange: Exchange, identity: str, seen: int, stay: bool) -> bool:
+        """Until the debate is over, at whatever node it runs; False when this node leaves before."""
+        spoke = time.monotonic()
+        while stay or not self._runner.leaving:
+            with contextlib.suppress(StoreUnavailable):
+                # In this order: what is stored before it ended is told before it ended.
+                status = await self._runner.store.status(identity)
+                seen, told = await self._later(exchange, identity, seen, _LARGEST)
+                spoke = time.monotonic() if told else spoke
+                if status != "running":
+                    return True
+            if time.monotonic() - spoke >= KEEP_ALIVE_SECONDS:
+                spoke = time.monotonic()
+                await exchange.write(STILL_HERE)
+            await asyncio.sleep(FOLLOW_SECONDS)
+        return False
+
+    async def _later(self, exchange: Exchange, identity: str, seen: int, last: int) -> tuple[int, bool]:
+        """Tell the stored steps after `seen` up to `last`; the last one told, and whether there was any."""
+        before = seen
+        for step in await self._runner.store.steps_after(identity, seen):
+            if step.seq > last:
+                break
+            seen = step.seq
+            told = view.event(step)
+            if told is not None:
+                await exchange.write(event(*told, seen))
+        return seen, seen > before
 
     async def _end(self, exchange: Exchange, account: str, identity: str) -> None:
         found = await self._runner.store.load(account, identity)

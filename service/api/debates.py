@@ -7,8 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
-from service.api import errors
-from service.api.debate_events import DONE, KEEP_ALIVE_SECONDS, STILL_HERE, event
+from service.api.debate_events import DebateEvents
 from service.api.debate_request import DECODER, parse
 from service.api.endpoint import Door, answer, body, path_parameter, query
 from service.api.errors import ApiError
@@ -16,7 +15,7 @@ from service.api.exchange import Exchange
 from service.auth.permissions import Principal
 from service.debates import view
 from service.debates.cost import round_cost
-from service.debates.runner import Events, NoRoom, Runner
+from service.debates.runner import NoRoom, Runner
 from service.debates.spec import Spec
 from service.debates.store import TooMany
 
@@ -39,6 +38,7 @@ class Debates:
         self,
         door: Door,
         runner: Runner,
+        events: DebateEvents,
         router: Any,
         *,
         judge: str,
@@ -48,6 +48,7 @@ class Debates:
     ) -> None:
         self._door = door
         self._runner = runner
+        self._events = events
         self._knows = getattr(router, "knows", lambda name: True)
         self._judge = judge
         self._embedding = embedding
@@ -91,7 +92,7 @@ class Debates:
         exchange.watch_disconnect()
         try:
             if asked.mode == "stream":
-                await self._stream(exchange, principal, identity, events)
+                await self._events.tell(exchange, principal.account, identity, 0, events)
             else:
                 await self._runner.ended(identity)
                 await answer(exchange, await self._view(principal, identity))
@@ -143,28 +144,6 @@ class Debates:
                 f"The first round may cost {least:.6f} USD: raise 'budget_usd' or lower 'max_tokens'.",
                 param="budget_usd",
             )
-
-    async def _stream(self, exchange: Exchange, principal: Principal, identity: str, events: Events) -> None:
-        """Events as they happen; the last one holds the whole debate."""
-        await exchange.start_stream([])
-        await exchange.write(event("debate.started", {"id": identity}))
-        try:
-            while True:
-                try:
-                    told = await asyncio.wait_for(events.get(), KEEP_ALIVE_SECONDS)
-                except TimeoutError:
-                    await exchange.write(STILL_HERE)
-                    continue
-                if told is None:
-                    break
-                await exchange.write(event(*told))
-            status = await self._runner.ended(identity)
-            await exchange.write(event(f"debate.{status}", await self._view(principal, identity)))
-        except Exception as error:
-            wrong = errors.payload(exchange.describe_failure(error), exchange.request_id)
-            await exchange.finish(event("error", {"error": wrong}))
-        else:
-            await exchange.finish(DONE)
 
     async def _view(self, principal: Principal, identity: str) -> dict[str, Any]:
         found = await self._runner.store.load(principal.account, identity)

@@ -92,9 +92,11 @@ def routes(service: Parts, gate: Gate, door: Door) -> tuple[Hot, Cold]:
     agents = Agents(
         door, pipeline, service.agents, default_model=settings.chat_model, max_body=settings.max_body_bytes
     )
+    events = DebateEvents(door, service.debates, DEBATE)
     debates = Debates(
         door,
         service.debates,
+        events,
         service.router,
         judge=settings.debate_judge_model,
         embedding=settings.debate_embedding_model,
@@ -114,7 +116,7 @@ def routes(service: Parts, gate: Gate, door: Door) -> tuple[Hot, Cold]:
         _route("GET", "/v1/debates", debates.list),
         _route("GET", "/v1/debates/{id}", debates.get),
         _route("DELETE", "/v1/debates/{id}", debates.cancel),
-        _route("GET", "/v1/debates/{id}/events", DebateEvents(door, service.debates, DEBATE)),
+        _route("GET", "/v1/debates/{id}/events", events),
         _route("POST", "/chat", agents.chat),
         _route("GET", "/v1/agents", agents.list),
         _route("GET", "/v1/usage", UsageReport(door, service.database, service.replica)),

@@ -16,9 +16,10 @@ from service.debates import prompts, view
 from service.debates.agreement import Agreement
 from service.debates.calls import BudgetSpent, Calls
 from service.debates.cost import round_cost
+from service.debates.records import Claimed, usage_row
 from service.debates.result import agreement_of, result
 from service.debates.spec import Debater, Status, Step, concluding_round, last_round, spent, turns_of
-from service.debates.store import Claimed, LeaseLost, Store, usage_row
+from service.debates.store import LeaseLost, Store
 from service.providers.base import CanonicalRequest
 from service.storage.database import StoreUnavailable
 from service.storage.journal import Journal

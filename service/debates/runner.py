@@ -14,8 +14,9 @@ from service.auth.permissions import Principal
 from service.background import forever
 from service.debates.calls import Calls
 from service.debates.engine import Engine, Released
+from service.debates.records import Claimed, Lease
 from service.debates.spec import Spec, Status
-from service.debates.store import Claimed, Lease, LeaseLost, Store
+from service.debates.store import LeaseLost, Store
 from service.storage.database import StoreUnavailable
 from service.storage.journal import Journal
 from service.telemetry.logs import JsonLog

@@ -4,57 +4,26 @@ epoch): a node that was replaced cannot write any more, whatever it still believ
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, Final, TypeVar
-
-import msgspec
-from msgspec import Struct, field
+from typing import Any, Final
 
 from service.auth.permissions import Principal
-from service.debates.spec import ENDPOINT, Spec, Status, Step, Steps
+from service.debates.records import (
+    Claimed,
+    Lease,
+    Record,
+    from_json,
+    record_of,
+    scrub,
+    step_of,
+    to_json,
+)
+from service.debates.spec import Spec, Status, Step, Steps
 from service.storage.database import Database
 from service.storage.ledger import book
 from service.storage.usage import UsageRow
 
-T = TypeVar("T")
 _CREATE_LOCK: Final = 0x5A_DE_BA_7E  # any number, the same on every node
-
-
-class Lease(Struct, frozen=True):
-    debate: str
-    owner: str
-    epoch: int
-
-
-class Claimed(Struct):
-    """What a node needs to go on with a debate. `seconds_left` until its deadline, may be negative; `age` in
-    seconds since it was created, `began` is when it was claimed (monotonic).
-    """
-
-    lease: Lease
-    spec: Spec
-    principal: Principal
-    steps: Steps
-    seconds_left: float
-    age: float
-    began: float = field(default_factory=time.monotonic)
-
-
-class Record(Struct):
-    """A debate as it is read."""
-
-    id: str
-    account: str
-    status: Status
-    spec: Spec
-    result: dict[str, Any] | None
-    created_at: datetime
-    deadline: datetime
-    finished_at: datetime | None
-    epoch: int
-    steps: Steps
 
 
 class LeaseLost(Exception):
@@ -101,8 +70,8 @@ class Store:
                 identity,
                 principal.account,
                 principal.id,
-                _json(spec),
-                _json(principal),
+                to_json(spec),
+                to_json(principal),
                 spec.deadline_seconds,
                 owner,
                 1 if owner is not None else 0,
@@ -126,8 +95,8 @@ class Store:
         return [
             Claimed(
                 Lease(row["id"], owner, row["epoch"]),
-                _read(row["spec"], Spec),
-                _read(row["principal"], Principal),
+                from_json(row["spec"], Spec),
+                from_json(row["principal"], Principal),
                 await self.steps(row["id"]),
                 row["left_seconds"],
                 row["age"],
@@ -173,7 +142,7 @@ class Store:
                 lease.debate, step.id, step.kind, step.round, step.participant, step.status,
                 scrub(step.provider), scrub(step.model), step.attempts, scrub(step.text),
                 step.input_tokens, step.output_tokens, step.cost_usd, step.seconds,
-                scrub(step.error), _json(step.data),
+                scrub(step.error), to_json(step.data),
             )  # fmt: skip
             if stored is not None and row is not None:
                 await book(connection, row)
@@ -192,7 +161,7 @@ class Store:
                 "where id = $1",
                 lease.debate,
                 status,
-                _json(result),
+                to_json(result),
             )
 
     async def cancel(self, account: str, identity: str) -> tuple[Status | None, bool]:
@@ -216,7 +185,7 @@ class Store:
         row = await self._database.fetchrow(
             "select * from debates where id = $1 and account = $2", identity, account
         )
-        return _record(row, await self.steps(identity)) if row is not None else None
+        return record_of(row, await self.steps(identity)) if row is not None else None
 
     async def status(self, identity: str) -> Status | None:
         row = await self._database.fetchrow("select status from debates where id = $1", identity)
@@ -234,7 +203,7 @@ class Store:
             before,
             limit,
         )
-        return [_record(row, {}) for row in rows]
+        return [record_of(row, {}) for row in rows]
 
     async def steps(self, identity: str) -> Steps:
         rows = await self._database.fetch(
@@ -242,7 +211,7 @@ class Store:
             "order by at, id",
             identity,
         )
-        return {row["id"]: _step(row) for row in rows}
+        return {row["id"]: step_of(row) for row in rows}
 
     async def steps_after(self, identity: str, seq: int) -> Sequence[Step]:
         """Steps stored after the one with this number, in the order in which they were."""
@@ -252,7 +221,7 @@ class Store:
             identity,
             seq,
         )
-        return [_step(row) for row in rows]
+        return [step_of(row) for row in rows]
 
     async def forget(self, days: int, most: int) -> int:
         """Remove up to `most` debates that ended so long ago, oldest first; never one that runs."""
@@ -275,49 +244,3 @@ class Store:
         )
         if held is None:
             raise LeaseLost(lease.debate)
-
-
-def usage_row(
-    lease: Lease, step: Step, principal: Principal, asked: str, at: float, outcome: str
-) -> UsageRow:
-    """The ledger's row of a paid step. Its request id is the step's name, so there can be only one."""
-    return UsageRow(
-        f"{lease.debate}.{step.id}", at, principal.id, ENDPOINT, asked, step.provider, step.model,
-        step.input_tokens, step.output_tokens, 0, step.cost_usd, step.seconds * 1000, None, "", outcome,
-        step.attempts, False,
-    )  # fmt: skip
-
-
-def scrub(text: str) -> str:
-    """What Postgres cannot hold becomes a question mark."""
-    if "\0" in text:
-        text = text.replace("\0", "?")
-    return text.encode("utf-8", "replace").decode()
-
-
-def _json(value: Any) -> str:
-    # An escaped NUL is JSON that jsonb refuses; a backslash that is itself escaped does not begin one.
-    raw = msgspec.json.encode(value).decode()
-    return raw.replace("\\\\", "\\u005c").replace("\\u0000", "?")
-
-
-def _read(raw: str, kind: type[T]) -> T:
-    return msgspec.json.decode(raw, type=kind)
-
-
-def _record(row: Any, steps: Steps) -> Record:
-    return Record(
-        row["id"], row["account"], row["status"], _read(row["spec"], Spec),
-        _read(row["result"], dict) if row["result"] is not None else None,
-        row["created_at"], row["deadline"], row["finished_at"], row["epoch"], steps,
-    )  # fmt: skip
-
-
-def _step(row: Any) -> Step:
-    return Step(
-        id=row["id"], kind=row["kind"], round=row["round"], participant=row["participant"],
-        status=row["status"], provider=row["provider"], model=row["model"], attempts=row["attempts"],
-        text=row["text"], input_tokens=row["input_tokens"], output_tokens=row["output_tokens"],
-        cost_usd=float(row["cost_usd"]), seconds=row["seconds"], error=row["error"],
-        data=_read(row["data"], dict), at=row["seconds_at"], seq=row["seq"],
-    )  # fmt: skip

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from service.debates.records import Record
 from service.debates.spec import Step
-from service.debates.store import Record
 
 
 def whole(record: Record) -> dict[str, Any]:
