@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -248,7 +249,18 @@ def test_a_controller_that_lost_its_lease_touches_nothing_more(world: World) -> 
     assert holder.owner == "bob"
 
 
-def test_every_transition_is_a_metric_and_a_notification(world: World) -> None:
+class Annotations:
+    """Grafana as the announcer sees it."""
+
+    def __init__(self) -> None:
+        self.phases: list[str] = []
+
+    def add(self, run: Run, now: float) -> None:
+        self.phases.append(str(run.phase))
+
+
+def test_every_transition_is_a_metric_a_notification_and_an_annotation(world: World) -> None:
+    world.grafana = Annotations()
     run = Operator(world).start("v2")
     page = (world.metrics_folder / "superagent_release.prom").read_text()
     assert 'superagent_release_in_progress{environment="local"} 0.0' in page
@@ -264,6 +276,9 @@ def test_every_transition_is_a_metric_and_a_notification(world: World) -> None:
     assert phases[0] == "preflight"
     assert phases[-1] == "succeeded"
     assert phases.count("shift") == 3
+    assert world.grafana.phases == phases
+    counted = re.findall(r'transitions_total\{.*step="(.+?)"\} (.*)$', page, re.MULTILINE)
+    assert {step: float(count) for step, count in counted} == Counter(phases)
 
 
 def test_the_first_release_of_all_needs_a_reason_and_gets_through(world: World) -> None:

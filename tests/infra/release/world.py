@@ -105,6 +105,8 @@ class World:
     traffic: float = 100.0
     open_requests: dict[Colour, int] = field(default_factory=lambda: {"blue": 0, "green": 0})
     metrics_folder: Path = Path("metrics")
+    grafana: Any = None
+    """Gets the annotations when a test wants them."""
 
     def behaviour(self, colour: Colour) -> Behaviour:
         machines = self.fleet_state[colour]
@@ -315,6 +317,7 @@ class Operator:
             metrics_folder=world.metrics_folder,
             clock=world.clock,
             warn=world.log.append,
+            grafana=world.grafana,
         )
         controller = Controller(
             journal=self.journal,
