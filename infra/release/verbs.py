@@ -44,7 +44,7 @@ def propose(tool: Tool, kind: Kind, version: str, image: str, force: str) -> Run
         steps=tool.profile.steps,
         bake_seconds=tool.profile.bake,
         started_at=now,
-        started_by=owner_name(),
+        started_by=tool.lease.owner,
         entered_at=now,
         stickiness_seconds=live.stickiness_seconds,
         force=force,

@@ -112,7 +112,8 @@ def test_a_command_of_the_page_works(
     monkeypatch.setattr(commands, "open_tool", open_tool(world))
     BEFORE[words[2]](world)
     run = Operator(world).journal.current()
-    words = [run.run_id if word in ("RUN", "[RUN]") and run else word for word in words[2:]]
+    is_run = re.compile(r"RUN|\[RUN\]|\d{13}-[0-9a-f]{6}").fullmatch
+    words = [run.run_id if is_run(word) and run else word for word in words[2:]]
     words = [word for word in words if word != "…"]
     done = CliRunner().invoke(commands.release, words)
     assert done.exit_code == 0, f"{command}: {done.output}"
