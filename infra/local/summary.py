@@ -30,6 +30,7 @@ def show(result: Result, asked: str) -> None:
     """Print the table, what is missing, and the line to paste; no line is broken, so all can be copied."""
     rows = {
         "API": api_url(result),
+        "Console": console_url(result),
         "Metrics": " ".join(metrics_urls(result)),
         "Prometheus": prometheus_url(result) or "",
         "Runs": ", ".join(f"{version} ({colour})" for colour, version in result.versions.items()),

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import openai
 import pytest
 
@@ -72,6 +73,7 @@ def test_up_ends_with_urls_and_a_line_that_works_when_pasted(running):
     assert re.search(r"(?mi)^build: v1\r?$", done.stdout)
     assert json.loads(done.stdout.splitlines()[-1])["choices"][0]["message"]["content"] == "Hello"
     assert running.found(r"Metrics +(http://\S+)")
+    assert httpx.get(running.found(r"Console +(http://\S+)"), timeout=10).text.startswith("<!doctype html>")
 
 
 def test_the_official_client_completes_and_streams(running):
