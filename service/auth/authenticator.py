@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from service.auth.credentials import Credentials, NotAuthenticated, Verified
@@ -79,10 +80,13 @@ class Authenticator:
         self.on_success(verified.principal.id)
         return verified.principal
 
-    def forget(self, name: str) -> None:
-        """Drop what goes by this name at once: revoked, changed or rotated."""
-        for identity in [one for one, known in self._known.items() if name in known.names]:
-            del self._known[identity]
+    def forget(self, changes: Mapping[str, datetime | None]) -> None:
+        """Drop what goes by these names at once: revoked, changed or rotated. What was read after its change
+        (where the moment is given) stays: were it dropped, a lost database would make a good key unknown.
+        """
+        if changes:
+            for identity in [one for one, known in self._known.items() if _outdated(known, changes)]:
+                del self._known[identity]
 
     def forget_all(self) -> None:
         self._known.clear()
@@ -103,6 +107,15 @@ class Authenticator:
             pass
         finally:
             known.refreshing = False
+
+
+def _outdated(known: _Known, changes: Mapping[str, datetime | None]) -> bool:
+    for name in known.names:
+        if name in changes:
+            changed = changes[name]
+            if changed is None or changed != known.principal.changed:
+                return True
+    return False
 
 
 def _bounded(memory: dict[bytes, Any], limit: int) -> None:

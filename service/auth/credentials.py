@@ -68,6 +68,7 @@ class AllCredentials:
                 permissions=frozenset([one for one in claims.permissions if key.may(one)]),
                 limits=key.limits,
                 budget_usd=key.budget_usd,
+                changed=key.changed,
             )
             lives = min(claims.expires - time.time(), _left(key))
             return Verified(principal, (key.id, f"token:{claims.id}"), lives)

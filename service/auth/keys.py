@@ -188,6 +188,7 @@ def principal(row: Any) -> Principal:
         limits=_limits(row["limits"]),
         budget_usd=None if row["budget_usd"] is None else float(row["budget_usd"]),
         expires_at=row["expires_at"],
+        changed=row["updated_at"],
     )
 
 

@@ -32,6 +32,7 @@ class Principal(Struct, frozen=True):
     limits: Limits = Limits()
     budget_usd: float | None = None
     expires_at: datetime | None = None
+    changed: datetime | None = None  # when the key's row was changed last, as the table says
 
     def may(self, permission: str) -> bool:
         """`admin` may do everything; `write` includes `read`."""

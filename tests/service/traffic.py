@@ -20,6 +20,7 @@ class Answer:
     request_id: str = ""
     seconds: float = 0.0
     error: str = ""
+    provider: str = ""
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Traffic:
     key: str
     threads: int = 4
     body: dict[str, Any] = field(default_factory=dict)
+    pause: float = 0.0  # seconds between two requests of a thread
     answers: list[Answer] = field(default_factory=list)
 
     def __enter__(self) -> Traffic:
@@ -50,8 +52,7 @@ class Traffic:
         while not self._stop.is_set():
             number += 1
             self.answers.append(ask(self.port, self.key, f"{threading.get_ident()} {number}", **self.body))
-            if self.answers[-1].status == 0:
-                time.sleep(0.02)
+            time.sleep(max(self.pause, 0.02 if self.answers[-1].status == 0 else 0.0))
 
     def more(self, count: int, status: int = 200) -> None:
         """Wait for `count` further answers with this status."""
@@ -79,7 +80,8 @@ def ask(port: int, key: str, text: str = "hello", seconds: float = 20, **body: A
         if data.get("stream") and response.status == 200 and not text.endswith("data: [DONE]\n\n"):
             return Answer(0, response.headers["x-request-id"], time.monotonic() - began, "cut")
         error = "" if response.status == 200 else json.loads(text)["error"]["type"]
-        return Answer(response.status, response.headers["x-request-id"], time.monotonic() - began, error)
+        took, provider = time.monotonic() - began, response.headers.get("x-superagent-provider", "")
+        return Answer(response.status, response.headers["x-request-id"], took, error, provider)
     except (OSError, http.client.HTTPException) as failure:
         return Answer(0, seconds=time.monotonic() - began, error=repr(failure))
     finally:

@@ -112,5 +112,5 @@ async def test_a_forgotten_key_is_asked_for_again(clock: Clock) -> None:
     auth = Authenticator(store, 60, 3600)
     key = known(store)
     await auth.verify(key)
-    auth.forget("key_1")
+    auth.forget({"key_1": None})
     assert auth.remembered(key) is None
