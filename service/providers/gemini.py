@@ -160,7 +160,7 @@ class Gemini:
             for one in asked:
                 one["outputDimensionality"] = request.dimensions
         body = msgspec.json.encode({"requests": asked})
-        raw = await self._upstream.request(self._head(request.model, "batchEmbedContents"), body, deadline)
+        raw = await self._upstream.request(self._head(request.model, "batchEmbedContents"), body, deadline, 0)
         try:
             vectors = wire.EMBEDDINGS.decode(raw).embeddings
         except (msgspec.DecodeError, UnicodeDecodeError):

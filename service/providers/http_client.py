@@ -17,6 +17,7 @@ from service.upstream.response import Response
 
 USER_AGENT: Final = "superagent/0.1"
 ERROR_BODY_LIMIT: Final = 64 * 1024
+ANSWER_LIMIT: Final = 16 * 1024 * 1024  # far above any text: a provider gone mad must not fill the memory
 
 # status, lower-case headers, body -> what happened
 Classify = Callable[[int, dict[bytes, bytes], bytes], ProviderError]
@@ -110,10 +111,10 @@ class HttpUpstream:
         """When a whole answer must be there."""
         return min(deadline, time.monotonic() + self.timeouts.total)
 
-    async def request(self, head: bytes, body: bytes, deadline: float) -> bytes:
-        """The body of a 2xx answer. Raises `ProviderError`."""
+    async def request(self, head: bytes, body: bytes, deadline: float, most: int = ANSWER_LIMIT) -> bytes:
+        """The body of a 2xx answer; 0 as `most` bytes: what the client takes. Raises `ProviderError`."""
         try:
-            response = await self.client.request(head, body, self.due(deadline))
+            response = await self.client.request(head, body, self.due(deadline), most)
         except UpstreamError as error:
             raise self.broken(error) from None
         if not 200 <= response.status < 300:

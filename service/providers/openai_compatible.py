@@ -105,7 +105,7 @@ class OpenAICompatible:
         body: JSON = {"model": request.model, "input": list(request.inputs), "encoding_format": "float"}
         if request.dimensions is not None:
             body["dimensions"] = request.dimensions
-        raw = await self._upstream.request(self._embeddings, msgspec.json.encode(body), deadline)
+        raw = await self._upstream.request(self._embeddings, msgspec.json.encode(body), deadline, 0)
         try:
             answer = wire.EMBEDDINGS.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError):

@@ -65,12 +65,15 @@ class Client:
             lines.append(f"{name}: {value}")
         return ("\r\n".join(lines) + "\r\n").encode("latin-1")
 
-    async def request(self, head: bytes, body: bytes, due: float) -> Response:
-        """Ask and read the whole answer. Raises `UpstreamError`."""
+    async def request(self, head: bytes, body: bytes, due: float, most: int = 0) -> Response:
+        """Ask and read the whole answer, of at most `most` bytes if that is less than usual. Raises
+        `UpstreamError`.
+        """
         data = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
         while True:
             connection = self._take() or await self._acquire(due)
             reused = connection.used
+            connection.body_limit = most or self._max_body
             try:
                 connection.send(data, streaming=False)
                 response = await connection.response(due)

@@ -28,9 +28,9 @@ class Connection(asyncio.Protocol):
     """Methods named `on_…` are called by httptools, `connection_…` and `data_received` by asyncio."""
 
     __slots__ = (
-        "_body", "_body_limit", "_drained", "_due", "_error", "_framed", "_head_bytes", "_interim", "_keep",
-        "_loop", "_lost", "_parser", "_paused", "_size", "_state", "_streaming", "_timer", "_timer_at",
-        "_touched", "_transport", "_unread", "_waiter", "headers", "idle_since", "status", "used",
+        "_body", "_drained", "_due", "_error", "_framed", "_head_bytes", "_interim", "_keep", "_loop", "_lost",
+        "_parser", "_paused", "_size", "_state", "_streaming", "_timer", "_timer_at", "_touched",
+        "_transport", "_unread", "_waiter", "body_limit", "headers", "idle_since", "status", "used",
     )  # fmt: skip
 
     def __init__(
@@ -38,7 +38,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self._loop = loop
         self._lost = lost
-        self._body_limit = body_limit
+        self.body_limit = body_limit
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
@@ -281,8 +281,8 @@ class Connection(asyncio.Protocol):
             return
         self._body.append(body)
         self._unread += len(body)
-        if not self._streaming and self._unread > self._body_limit:
-            self._error = UpstreamError("too_large", f"the answer is over {self._body_limit} bytes")
+        if not self._streaming and self._unread > self.body_limit:
+            self._error = UpstreamError("too_large", f"the answer is over {self.body_limit} bytes")
 
     def on_message_complete(self) -> None:
         if self._interim:

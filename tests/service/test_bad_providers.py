@@ -63,7 +63,8 @@ def test_a_bad_provider_costs_nobody_an_answer_and_comes_back(system: System, mo
     cut = [one for one in streams.answers if one.status != 200]
     assert all(one.error == "cut" for one in cut)
     assert mode in ("die", "flood") or not cut
-    assert _memory(service) - memory < 60  # megabytes: a flood is not kept
+    # Megabytes: six at once may hold what an answer may have at most, and no more of a flood is kept.
+    assert _memory(service) - memory < 130
 
 
 def _memory(service: Process) -> float:
