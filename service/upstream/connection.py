@@ -28,8 +28,8 @@ class Connection(asyncio.Protocol):
     """Methods named `on_…` are called by httptools, `connection_…` and `data_received` by asyncio."""
 
     __slots__ = (
-        "_body", "_drained", "_due", "_error", "_framed", "_head_bytes", "_interim", "_keep", "_loop", "_lost",
-        "_parser", "_paused", "_size", "_state", "_streaming", "_timer", "_timer_at", "_touched",
+        "_body", "_drained", "_due", "_error", "_framed", "_head_bytes", "_interim", "_keep", "_loop",
+        "_lost", "_parser", "_paused", "_size", "_state", "_streaming", "_timer", "_timer_at", "_touched",
         "_transport", "_unread", "_waiter", "body_limit", "headers", "idle_since", "status", "used",
     )  # fmt: skip
 
