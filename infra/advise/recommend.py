@@ -104,8 +104,13 @@ def _saturated(one: Bottleneck, seen: Observed, limits: Thresholds) -> Recommend
     wanted = max(running + 1, math.ceil(running * one.numbers["busy"] / COMFORTABLE))
     waits = own_time(seen)
     own = waits.share if waits is not None else 0.0
-    return _scale_out(one, seen, wanted, f"of the {percent(own)} of a request's time spent waiting for the "
-                      f"process, about {percent(own * (1 - running / wanted))} goes away")  # fmt: skip
+    expect = (
+        f"of the {percent(own)} of a request's time spent waiting for the process, about "
+        f"{percent(own * (1 - running / wanted))} goes away"
+    )
+    if seen.environment == "local" and (seen.machine_busy or 0.0) >= limits.machine_busy:
+        expect = f"little: all processes share this machine, whose CPUs are {percent(seen.machine_busy)} busy"
+    return _scale_out(one, seen, wanted, expect)
 
 
 def _many_debates(one: Bottleneck, seen: Observed, limits: Thresholds) -> Recommendation:

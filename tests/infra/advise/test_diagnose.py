@@ -187,6 +187,13 @@ def test_on_a_machine_without_free_cpu_a_starved_process_counts_as_full() -> Non
     assert "saturated" not in kinds(replace(starved, machine_busy=0.3))
 
 
+def test_no_gain_is_promised_from_a_machine_that_has_nothing_left_to_give() -> None:
+    full = replace(PLANTED["saturated"], machine_busy=0.99)
+    assert recommend(diagnose(full), full)[0].expect.startswith("little")
+    for roomy in (PLANTED["saturated"], replace(full, environment="prod")):
+        assert "goes away" in recommend(diagnose(roomy), roomy)[0].expect
+
+
 def test_at_the_end_of_its_bounds_a_fleet_is_not_scaled() -> None:
     full = replace(PLANTED["saturated"], capacity=Capacity(4, 1, 4))
     (advice,) = recommend(diagnose(full), full)
