@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import sys
 import tempfile
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -25,6 +27,7 @@ from tests.parts import port_open, wait_until
 from tests.service.running import prepare, running
 
 pytestmark = pytest.mark.component
+ROOT = Path(__file__).parents[3]
 
 
 def cluster_port() -> int:
@@ -109,6 +112,63 @@ async def test_the_global_limit_holds_across_nodes(cluster: RedisCluster) -> Non
     scopes = [(await admission.admit(plan, 0, 0))[0].scope for plan in people]
     assert scopes.count("") == 10
     assert scopes.count("global") == 20
+
+
+HAMMER = """
+import asyncio, sys
+from service.auth.permissions import Principal
+from service.limits.admission import Admission
+from service.limits.limiter import Plans, Rates
+from service.limits.local import LocalBuckets
+from service.storage.redis_cluster import RedisCluster
+from service.storage.redis_link import Address
+
+async def nothing(counter):
+    return 0.0
+
+async def main(port, limits, *names):
+    client, overall = map(int, limits.split(","))
+    link = RedisCluster(Address(f"redis://127.0.0.1:{port}"), 10.0)
+    admission = Admission(link, LocalBuckets(), nothing)
+    plans = Plans(Rates(cluster=True, client_requests=client, global_requests=overall))
+    await link.start()
+    asked = [plans.plan(Principal(one, one, "", "key", frozenset()), "/x") for one in names]
+    admitted = dict.fromkeys(names, 0)
+    for _ in range(20):
+        found = await asyncio.gather(*[admission.admit(plan, 0, 0) for plan in asked])
+        for name, (decision, _) in zip(names, found):
+            admitted[name] += not decision.scope
+    assert link.available
+    await link.close()
+    print(*admitted.values())
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def hammered(port: int, client: int, overall: int, names: list[str]) -> tuple[list[int], float]:
+    """Admitted requests by client, asked for by three processes at once, and how long that took."""
+    began = time.monotonic()
+    command = [sys.executable, "-c", HAMMER, str(port), f"{client},{overall}", *names]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) for _ in range(3)]
+    counts = [list(map(int, one.communicate(timeout=120)[0].split())) for one in processes]
+    return [sum(column) for column in zip(*counts, strict=True)], time.monotonic() - began
+
+
+def test_several_processes_share_the_limits_of_a_cluster_exactly(nodes: list[int]) -> None:
+    """The model: a bucket of n admits n at once and n a minute after that, whoever asks on whichever node."""
+    names = [f"key_{uuid.uuid4().hex}" for _ in range(12)]
+    assert len({slot(name) // 5462 for name in names}) > 1
+    admitted, seconds = hammered(nodes[0], 12, 0, names)
+    assert all(12 <= count <= 12 + 12 / 60 * seconds + 1 for count in admitted)
+    redis.Redis(port=port_of("global", nodes)).delete("sa:{global}:g")
+    admitted, seconds = hammered(nodes[1], 100_000, 60, names)
+    assert 60 <= sum(admitted) <= 60 + seconds + 1
+
+
+def port_of(tag: str, nodes: list[int]) -> int:
+    """The node that holds a tag, as the fixture shared the slots out."""
+    return nodes[slot(tag) // 5462]
 
 
 async def test_the_service_runs_on_a_cluster(nodes: list[int], database_url: str) -> None:
