@@ -257,13 +257,17 @@ def prune_(stack: str, keep: tuple[str, ...], dry_run: bool, as_json: bool) -> N
 @stack_option
 @click.option("--instance", help="RDS instance; without it the one that the database pointer names.")
 @click.option("--cache", help="ElastiCache replication group; without it the cache is left out.")
+@click.option("--export", is_flag=True, help="Copy the cache's snapshot as RDB files into the backup bucket.")
 @json_option
-def snapshot_(stack: str, instance: str | None, cache: str | None, as_json: bool) -> None:
+def snapshot_(stack: str, instance: str | None, cache: str | None, export: bool, as_json: bool) -> None:
     """Take the cloud's own snapshots (RDS, ElastiCache) and wait until they can be restored from.
 
-    Also tells how far back point-in-time recovery reaches. `superagent restore --from rds:NAME` uses one.
+    Also tells how far back point-in-time recovery reaches. `superagent restore --from rds:NAME` and
+    `superagent restore --only redis --from elasticache:NAME` use one.
     """
     place = context.load(stack)
+    if export and not cache:
+        raise UserError("--export copies the cache's snapshot.", "Name the cache with `--cache`.")
     if place.local:
         raise UserError("The local system has no RDS.", "Use `superagent backup create`.")
     now = cutover.pointer(place)
@@ -281,8 +285,12 @@ def snapshot_(stack: str, instance: str | None, cache: str | None, as_json: bool
     }
     if cache:
         with console.step(f"Snapshot of {cache}"):
-            copy = elasticache.snapshot(place.client("elasticache"), cache, f"{cache[:30]}-{stamp}")
+            client = place.client("elasticache")
+            copy = elasticache.snapshot(client, cache, f"{cache[:30]}-{stamp}")
         answer["cache_snapshot"] = copy["SnapshotName"]
+        if export:
+            with console.step("Export to the backup bucket"):
+                answer["cache_export"] = elasticache.export(client, copy["SnapshotName"], place.store.bucket)
     if as_json:
         console.print_json(answer)
     else:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from botocore.exceptions import ClientError
+
 from infra.errors import OperationFailed, UserError
 
 WAIT_SECONDS: Final = 2 * 3600.0
@@ -35,65 +37,122 @@ def snapshot(cache: Any, group: str, name: str, poll: float = POLL_SECONDS) -> d
     return found()
 
 
-def export(cache: Any, name: str, bucket: str) -> str:
-    """Copy a snapshot as RDB files into the backup bucket; the name of the copy."""
+def export(cache: Any, name: str, bucket: str, poll: float = POLL_SECONDS) -> str:
+    """Copy a snapshot as RDB files into the backup bucket and wait for it; the name of the copy.
+
+    The bucket's policy must let ElastiCache write (ElastiCache user guide, "Exporting a backup").
+    """
     copy = f"{name}-export"
-    cache.copy_snapshot(SourceSnapshotName=name, TargetSnapshotName=copy, TargetBucket=bucket)
+    try:
+        cache.copy_snapshot(SourceSnapshotName=name, TargetSnapshotName=copy, TargetBucket=bucket)
+    except ClientError as failed:
+        error = failed.response["Error"]
+        raise OperationFailed(
+            f"ElastiCache does not export to {bucket}: {error['Code']}: {error['Message']}"
+        ) from None
+    _wait(lambda: str(describe_snapshot(cache, name)["SnapshotStatus"]), f"export of {name}", poll)
     return copy
 
 
-def restore_arguments(source: dict[str, Any], group: str, snapshot_name: str) -> dict[str, Any]:
-    """Arguments of the new group: what the source was, each attribute named (pure)."""
+def describe_snapshot(cache: Any, name: str) -> dict[str, Any]:
+    """A snapshot; `UserError` when there is none of that name."""
+    try:
+        listed = cache.describe_snapshots(SnapshotName=name)["Snapshots"]
+    except cache.exceptions.SnapshotNotFoundFault:
+        listed = []
+    if not listed:
+        raise UserError(
+            f"There is no ElastiCache snapshot {name!r}.", "`aws elasticache describe-snapshots` lists them."
+        )
+    found: dict[str, Any] = listed[0]
+    return found
+
+
+SAME: Final = (
+    *("CacheNodeType", "Engine", "AutomaticFailover", "MultiAZ", "TransitEncryptionEnabled"),
+    *("AtRestEncryptionEnabled", "AuthTokenEnabled", "KmsKeyId", "SnapshotRetentionLimit"),
+    *("SnapshotWindow", "ClusterEnabled", "NetworkType", "IpDiscovery", "DataTiering"),
+)
+"""What a description tells of a group: every one is compared with the old group's after a restore."""
+
+
+def restore_arguments(
+    source: dict[str, Any],
+    facts: dict[str, Any],
+    group: str,
+    security_groups: list[str],
+    token: str | None,
+) -> dict[str, Any]:
+    """Arguments of the new group (pure): what the old one was, each attribute named.
+
+    `source` describes the group, `facts` its snapshot; `token` is the password of a group that has one.
+    """
     members = source.get("MemberClusters", [])
+    logs = [
+        {name: one[name] for name in ("LogType", "DestinationType", "DestinationDetails", "LogFormat")}
+        for one in source.get("LogDeliveryConfigurations", [])
+    ]
     arguments: dict[str, Any] = {
         "ReplicationGroupId": group,
         "ReplicationGroupDescription": source.get("Description") or group,
-        "SnapshotName": snapshot_name,
+        "SnapshotName": facts["SnapshotName"],
         "CacheNodeType": source.get("CacheNodeType"),
         "Engine": source.get("Engine", "valkey"),
+        "EngineVersion": facts.get("EngineVersion"),
+        "Port": facts.get("Port"),
+        "CacheParameterGroupName": facts.get("CacheParameterGroupName"),
+        "CacheSubnetGroupName": facts.get("CacheSubnetGroupName"),
+        "SecurityGroupIds": security_groups,
+        "PreferredMaintenanceWindow": facts.get("PreferredMaintenanceWindow"),
+        "NotificationTopicArn": facts.get("TopicArn"),
         "AutomaticFailoverEnabled": source.get("AutomaticFailover") in ("enabled", "enabling"),
         "MultiAZEnabled": source.get("MultiAZ") == "enabled",
         "TransitEncryptionEnabled": source.get("TransitEncryptionEnabled"),
+        "TransitEncryptionMode": source.get("TransitEncryptionMode"),
         "AtRestEncryptionEnabled": source.get("AtRestEncryptionEnabled"),
+        "AuthToken": token,
         "KmsKeyId": source.get("KmsKeyId"),
         "SnapshotRetentionLimit": source.get("SnapshotRetentionLimit"),
         "SnapshotWindow": source.get("SnapshotWindow"),
         "NumCacheClusters": len(members) or None,
         "UserGroupIds": source.get("UserGroupIds"),
-        "AutoMinorVersionUpgrade": source.get("AutoMinorVersionUpgrade"),
+        "AutoMinorVersionUpgrade": facts.get("AutoMinorVersionUpgrade"),
+        "NetworkType": source.get("NetworkType"),
+        "IpDiscovery": source.get("IpDiscovery"),
+        "LogDeliveryConfigurations": logs,
     }
     return {name: value for name, value in arguments.items() if value not in (None, [])}
 
 
+def security_groups(cache: Any, source: dict[str, Any]) -> list[str]:
+    """Of the group's first member: the description of a group does not name them."""
+    for member in source.get("MemberClusters", [])[:1]:
+        try:
+            found = cache.describe_cache_clusters(CacheClusterId=member)["CacheClusters"][0]
+        except cache.exceptions.CacheClusterNotFoundFault:
+            return []
+        return sorted(one["SecurityGroupId"] for one in found.get("SecurityGroups", []))
+    return []
+
+
 def restore(
-    cache: Any,
-    source: dict[str, Any],
-    group: str,
-    snapshot_name: str,
-    subnet_group: str,
-    security_groups: list[str],
-    parameter_group: str,
-    poll: float = POLL_SECONDS,
+    cache: Any, source: dict[str, Any], arguments: dict[str, Any], poll: float = POLL_SECONDS
 ) -> dict[str, Any]:
-    """A new replication group from a snapshot; what the description of the old one lacks is passed in."""
-    arguments = restore_arguments(source, group, snapshot_name) | {
-        "CacheSubnetGroupName": subnet_group,
-        "SecurityGroupIds": security_groups,
-        "CacheParameterGroupName": parameter_group,
-    }
-    cache.create_replication_group(**arguments)
+    """A new replication group that is what `source` was; goes on with one that is on its way."""
+    group = arguments["ReplicationGroupId"]
+    try:
+        cache.create_replication_group(**arguments)
+    except cache.exceptions.ReplicationGroupAlreadyExistsFault:
+        pass  # an interrupted run asked for it
+    except ClientError as failed:
+        error = failed.response["Error"]
+        raise OperationFailed(
+            f"ElastiCache refuses the restore: {error['Code']}: {error['Message']}"
+        ) from None
     _wait(lambda: str(describe(cache, group)["Status"]), group, poll)
     made = describe(cache, group)
     different = {
-        name: (source.get(name), made.get(name))
-        for name in (
-            "CacheNodeType",
-            "TransitEncryptionEnabled",
-            "AtRestEncryptionEnabled",
-            "MultiAZ",
-            "KmsKeyId",
-        )
-        if source.get(name) is not None and source.get(name) != made.get(name)
+        name: (source.get(name), made.get(name)) for name in SAME if source.get(name) != made.get(name)
     }
     if different:
         told = "; ".join(

@@ -15,6 +15,7 @@ from infra.recovery import (
     config_backup,
     context,
     cutover,
+    elasticache_restore,
     point_in_time,
     postgres_restore,
     rds_restore,
@@ -46,7 +47,8 @@ from infra.recovery.postgres_restore import Request
 @click.option("--bucket", help="Read from this bucket, for example the replica.")
 @click.option("--region", help="Region of --bucket.")
 @click.option("--reinitialise", is_flag=True, help="Local: keep a broken data folder aside and begin afresh.")
-@click.option("--instance", help="RDS: the instance to restore, when the database pointer does not name it.")
+@click.option("--instance", help="RDS instance or ElastiCache group to restore, when it is not known.")
+@click.option("--security-group", multiple=True, help="ElastiCache: when the old group's members are gone.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen and how long it took last time.")
 @json_option
 def restore(
@@ -61,6 +63,7 @@ def restore(
     region: str | None,
     reinitialise: bool,
     instance: str | None,
+    security_group: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -85,6 +88,11 @@ def restore(
     at = point_in_time.parse_time(moment) if moment else None
     if switch_to:
         _show({"cutover": asdict(cutover.switch(place, cutover.meant(place, switch_to)))}, as_json)
+        return
+    if only == "redis" and source.startswith(elasticache_restore.SNAPSHOT):
+        if place.local:
+            raise UserError("The local system has no ElastiCache.", "Give a backup id.")
+        _show(elasticache_restore.perform(place, source, instance, into, security_group, dry_run), as_json)
         return
     if only == "redis":
         _show(_redis(place, source, switch, dry_run), as_json)

@@ -21,8 +21,11 @@ READY_SECONDS = 60.0
 
 
 @contextmanager
-def server_of(major: int, parent: Path | None = None) -> Iterator[Address]:
-    """A fresh server of this major version; the superuser's address. Everything is gone afterwards."""
+def server_of(major: int, parent: Path | None = None, options: tuple[str, ...] = ()) -> Iterator[Address]:
+    """A fresh server of this major version; the superuser's address. Everything is gone afterwards.
+
+    `options` are further settings, `name=value`.
+    """
     folder = Path(tempfile.mkdtemp(prefix="superagent-drill-", dir=parent))
     try:
         who = postgres.identity(Layout(folder))
@@ -36,20 +39,23 @@ def server_of(major: int, parent: Path | None = None) -> Iterator[Address]:
         )  # fmt: skip
         if made.returncode:
             raise OperationFailed(f"initdb failed: {tools.complaint(made.stderr)}")
-        with _running(data, folder / "log", major, who) as address:
+        with _running(data, folder / "log", major, who, options) as address:
             yield address
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def _running(data: Path, log: Path, major: int, who: postgres.Identity) -> Iterator[Address]:
+def _running(
+    data: Path, log: Path, major: int, who: postgres.Identity, options: tuple[str, ...]
+) -> Iterator[Address]:
     port = free_port()
     command = [
         *(*who.prefix, tools.find("postgres", major), "-D", str(data), "-p", str(port)),
         *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
         # Nothing here survives the drill, so nothing has to reach the disk in order.
         *("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "shared_buffers=128MB"),
+        *(word for option in options for word in ("-c", option)),
     ]
     with log.open("wb") as words:
         process = subprocess.Popen(command, stdout=words, stderr=words, user=who.user)

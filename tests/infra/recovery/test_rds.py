@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from infra.errors import OperationFailed, UserError
-from infra.recovery import elasticache, rds, rds_attributes
+from infra.recovery import rds, rds_attributes
 
 Source = dict[str, Any]
 
@@ -146,31 +146,3 @@ def test_a_new_name_fits_and_does_not_grow_with_every_restore() -> None:
         rds.new_name(first, datetime(2026, 12, 1, tzinfo=UTC)) == "superagent-prod-database-r20261201000000"
     )
     assert len(rds.new_name("x" * 63)) <= 63
-
-
-@pytest.mark.component
-def test_a_cache_snapshot_is_waited_for_and_found(aws: Callable[[str], Any]) -> None:
-    cache = aws("elasticache")
-    cache.create_replication_group(
-        ReplicationGroupId="cache", ReplicationGroupDescription="c", Engine="valkey",
-        CacheNodeType="cache.t4g.small", NumCacheClusters=2, AutomaticFailoverEnabled=True,
-        TransitEncryptionEnabled=True, AtRestEncryptionEnabled=True,
-    )  # fmt: skip
-    assert elasticache.snapshot(cache, "cache", "nightly", poll=0)["SnapshotStatus"] == "available"
-    with pytest.raises(UserError, match="no replication group 'nope'"):
-        elasticache.describe(cache, "nope")
-
-
-def test_a_restored_cache_is_asked_for_with_every_attribute() -> None:
-    source = {
-        "Description": "c", "CacheNodeType": "cache.r7g.large", "Engine": "valkey",
-        "AutomaticFailover": "enabled",
-        "MultiAZ": "enabled", "TransitEncryptionEnabled": True, "AtRestEncryptionEnabled": True,
-        "KmsKeyId": "k",
-        "SnapshotRetentionLimit": 7, "SnapshotWindow": "02:00-03:00", "MemberClusters": ["a", "b"],
-        "AutoMinorVersionUpgrade": True,
-    }  # fmt: skip
-    call = elasticache.restore_arguments(source, "new", "nightly")
-    assert call["AutomaticFailoverEnabled"] is True and call["MultiAZEnabled"] is True
-    assert (call["NumCacheClusters"], call["SnapshotName"], call["KmsKeyId"]) == (2, "nightly", "k")
-    assert (call["SnapshotRetentionLimit"], call["SnapshotWindow"]) == (7, "02:00-03:00")

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from infra.cli import main
-from infra.recovery import rds
+from infra.recovery import elasticache, rds
 from infra.recovery.database import Address
 from infra.recovery.store import Store
 from infra.stack.pointer import Pointer
@@ -109,6 +109,20 @@ def test_the_other_regions_bucket_and_key_are_enough_for_a_restore(prod: Prod) -
 
     assert report["restored"]["rows"] == made.rows
     assert prod.pointer() == Pointer("sa-db", report["restored"]["database"])
+
+
+def test_a_cache_comes_back_from_its_snapshot(prod: Prod, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = prod.cloud.client("elasticache")
+    cache.create_replication_group(
+        ReplicationGroupId="cache", ReplicationGroupDescription="c", Engine="valkey",
+        CacheNodeType="cache.t4g.small", NumCacheClusters=2, AutomaticFailoverEnabled=True,
+    )  # fmt: skip
+    elasticache.snapshot(cache, "cache", "nightly", poll=0)
+    # The emulator knows no members, of which the security groups are asked.
+    monkeypatch.setattr(elasticache, "security_groups", lambda *_: ["sg-1"])
+    line = "superagent restore --stack prod --only redis --from elasticache:NAME"
+    planned = prod.run(f"{line} --dry-run", NAME="nightly")
+    assert prod.run(line, NAME="nightly")["target"] == planned["target"]
 
 
 def test_a_missed_turn_is_run_by_hand_and_only_once(prod: Prod) -> None:
