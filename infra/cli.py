@@ -20,7 +20,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
         "Blue-green releases: start, status, abort, resume, history …",
     ),
     "preview": ("infra.preview.commands:preview", "What a change would do to AWS, without credentials."),
-    "drift": ("infra.preview.commands:drift", "Which live differences are drift."),
+    "drift": ("infra.preview.drift_command:drift", "Which live differences are drift."),
     "restore": ("infra.recovery.restore_command:restore", "Bring a backup back, prove it, cut over."),
     "drill": ("infra.recovery.drill_command:command", "Rehearse the restore of the newest backup."),
     "schedule": (

@@ -179,6 +179,10 @@ def table(aws: Aws, want: Registration) -> Made:
             DeletionProtectionEnabled=bool(inputs.get("deletionProtectionEnabled")),
             Tags=pairs(inputs["tags"]),
         )["TableDescription"]["TableArn"]
+        if (inputs.get("pointInTimeRecovery") or {}).get("enabled"):
+            dynamodb.update_continuous_backups(
+                TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+            )
     return name, {"arn": arn, "name": name}
 
 

@@ -1,10 +1,9 @@
-"""`superagent preview` and `superagent drift`."""
+"""`superagent preview`."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 
 import click
 
@@ -71,31 +70,3 @@ def preview(stack: str, base: str | None, pairs: tuple[str, ...], form: str, as_
     else:
         table(found, out)
     sys.exit(1 if found.failed else 0)
-
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path, allow_dash=True))
-@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
-def drift(source: Path, as_json: bool) -> None:
-    """Say which live differences belong to the release tool and which are drift.
-
-    SOURCE is what `pulumi refresh --preview-only --json` printed; `-` reads it from stdin. Exit code 1 when
-    there is drift, 2 when the input is something else.
-
-    \b
-    pulumi refresh --preview-only --json --stack prod | superagent drift -
-    """
-    from infra.preview.drift import classify, read
-
-    text = sys.stdin.read() if str(source) == "-" else source.read_text()
-    found = classify(read(text))
-    if as_json:
-        print_json([one.document() for one in found])
-    else:
-        for one in found:
-            colour = "red" if one.drift else "dim"
-            what = f"{one.name} {one.path}: {one.change}"
-            out.print(f"[{colour}]{one.verdict:8}[/{colour}] {what} [dim]{one.why}[/dim]")
-        count = sum(one.drift for one in found)
-        out.print(f"{count} drifted, {len(found) - count} expected")
-    sys.exit(1 if any(one.drift for one in found) else 0)

@@ -106,21 +106,27 @@ def _step(step: Mapping[str, Any]) -> Iterator[Classified]:
     if operation in ("same", "read") or kind.startswith("pulumi:"):
         return
     if operation in ("delete", "discard") or (operation == "refresh" and step.get("newState") is None):
-        yield Classified(urn, kind, "", "is gone", "drift", "somebody deleted it outside Pulumi")
+        yield gone(urn, kind)
         return
     detailed = step.get("detailedDiff") or {reason: {} for reason in step.get("diffReasons") or []}
     for path, how in detailed.items():
-        yield _path(urn, kind, path, str(how.get("kind", "update")), step)
+        yield judge(urn, kind, path, _change(path, str(how.get("kind", "update")), step))
 
 
-def _path(urn: str, kind: str, path: str, how: str, step: Mapping[str, Any]) -> Classified:
+def gone(urn: str, kind: str) -> Classified:
+    """A resource that is declared and is not there: always drift."""
+    return Classified(urn, kind, "", "is gone", "drift", "somebody deleted it outside Pulumi")
+
+
+def judge(urn: str, kind: str, path: str, change: str) -> Classified:
+    """Whose difference it is that `path` of a resource is not as declared."""
     name = urn.rsplit("::", 1)[-1]
     for owner in OWNERS:
         below = path == owner.path or path.startswith((f"{owner.path}.", f"{owner.path}["))
         if owner.type == kind and below and name.startswith(owner.name):
-            return Classified(urn, kind, path, _change(path, how, step), owner.verdict, owner.why)
+            return Classified(urn, kind, path, change, owner.verdict, owner.why)
     why = "changed outside Pulumi; `pulumi up` sets it back, or take it into the program"
-    return Classified(urn, kind, path, _change(path, how, step), "drift", why)
+    return Classified(urn, kind, path, change, "drift", why)
 
 
 def _change(path: str, how: str, step: Mapping[str, Any]) -> str:

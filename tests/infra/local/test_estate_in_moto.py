@@ -3,44 +3,150 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from click.testing import CliRunner
 
 from infra.home import CHECKOUT
+from infra.local.emulated_clients import EMULATED_CREDENTIALS
+from infra.preview.drift_command import drift
+from infra.preview.estate import Recording
+from infra.preview.live import compare
 from infra.stack.addresses import TIERS, subnet
 from infra.stack.configuration import load
+from infra.stack.environment import Environment
+from infra.stack.outputs import StackOutputs
+from tests.infra.estates import estate
+from tests.infra.local.policy_evaluation import allowed
+from tests.parts import REGION, free_port, port_open, wait_until
 
 Clients = Callable[[str], Any]
 ZONES = ("eu-central-1a", "eu-central-1b", "eu-central-1c")
+UNKNOWN_TO_MOTO = {
+    "aws:acm/certificateValidation:CertificateValidation",  # waits for DNS; it creates nothing
+    "aws:amp/alertManagerDefinition:AlertManagerDefinition",
+    "aws:amp/scraper:Scraper",
+    "aws:amp/workspaceConfiguration:WorkspaceConfiguration",
+    "aws:backup/restoreTestingPlan:RestoreTestingPlan",
+    "aws:backup/restoreTestingSelection:RestoreTestingSelection",
+    "aws:backup/selection:Selection",
+    "aws:backup/vaultNotifications:VaultNotifications",
+    "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup",  # adopts what the VPC brings; it creates nothing
+    "aws:eks/addon:Addon",
+    "aws:eks/podIdentityAssociation:PodIdentityAssociation",
+    "aws:elasticache/parameterGroup:ParameterGroup",
+    "aws:grafana/workspace:Workspace",
+    "aws:rds/instance:Instance (replica)",  # moto gives it the primary's resource id and options
+}
 
 pytestmark = pytest.mark.component
 
 
-@pytest.fixture
-def made(aws: Clients, moto_endpoint: str, tmp_path: Path) -> dict[str, Any]:
-    out = tmp_path / "made.json"
-    command = [sys.executable, "-m", "tests.infra.local.estate_in_moto", moto_endpoint, str(out)]
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=110)
+@contextmanager
+def server() -> Iterator[str]:
+    """A moto of its own, with the policies that AWS manages."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        env={**os.environ, "MOTO_IAM_LOAD_MANAGED_POLICIES": "true"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: port_open(port), "moto accepts connections", 60)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def create(endpoint: str, compute: str, folder: Path) -> dict[str, Any]:
+    out = folder / "made.json"
+    command = [sys.executable, "-m", "tests.infra.local.estate_in_moto", endpoint, compute, str(out)]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-2000:]
     found: dict[str, Any] = json.loads(out.read_text())
     return found
 
 
-def test_prod_reads_back_as_declared(aws: Clients, made: dict[str, Any]) -> None:
-    """One run, read from every side; it takes seconds, so the sides share it."""
-    ec2, elb, s3 = aws("ec2"), aws("elbv2"), aws("s3")
-    ids, outputs = made["ids"], made["outputs"]
-    subnets_have_their_addresses_and_tables(ec2, ids, outputs)
-    groups_reference_each_other(ec2, ids)
-    listeners_are_as_declared(elb, outputs)
-    buckets_are_closed(s3, outputs["backup_bucket"])
-    table = aws("dynamodb").describe_table(TableName=outputs["release_table"])["Table"]
+def clients(endpoint: str) -> Clients:
+    make: Any = boto3.client
+    return lambda service: make(service, region_name=REGION, endpoint_url=endpoint, **EMULATED_CREDENTIALS)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Clients, dict[str, Any]]]:
+    """The whole of prod on EC2, created once for this file."""
+    with server() as endpoint:
+        yield clients(endpoint), create(endpoint, "ec2", tmp_path_factory.mktemp("prod"))
+
+
+Estate = tuple[Clients, dict[str, Any]]
+
+
+def test_everything_that_moto_supports_reads_back_as_declared(made: Estate) -> None:
+    _, found = made
+    assert found["wrong"] == {}
+    assert len(found["kinds"]) + len(found["recorded_only"]) > 40
+    assert set(found["recorded_only"]) <= UNKNOWN_TO_MOTO
+
+
+@pytest.mark.soak
+def test_the_same_holds_on_kubernetes(tmp_path: Path) -> None:
+    with server() as endpoint:
+        found = create(endpoint, "eks", tmp_path)
+    assert found["wrong"] == {}
+    assert {"aws:eks/cluster:Cluster", "aws:eks/nodeGroup:NodeGroup"} <= set(found["kinds"])
+    assert set(found["recorded_only"]) <= UNKNOWN_TO_MOTO
+
+
+def test_subnets_have_their_addresses_and_tables(made: Estate) -> None:
+    aws, found = made
+    subnets_have_their_addresses_and_tables(aws("ec2"), found["ids"], found["outputs"])
+
+
+def test_groups_reference_each_other(made: Estate) -> None:
+    aws, found = made
+    groups_reference_each_other(aws("ec2"), found["ids"])
+
+
+def test_listeners_are_as_declared(made: Estate) -> None:
+    aws, found = made
+    listeners_are_as_declared(aws("elbv2"), found["outputs"])
+    table = aws("dynamodb").describe_table(TableName=found["outputs"]["release_table"])["Table"]
     assert table["DeletionProtectionEnabled"] is True
+
+
+def test_buckets_are_closed(made: Estate) -> None:
+    aws, found = made
+    buckets_are_closed(aws("s3"), found["outputs"]["backup_bucket"])
+
+
+@pytest.mark.parametrize(
+    ("secure", "tls", "enters"),
+    [("true", "1.3", True), ("true", "1.2", True), ("false", "", False), ("true", "1.1", False)],
+)
+def test_the_policy_of_a_bucket_refuses_what_is_not_modern_tls(secure: str, tls: str, enters: bool) -> None:
+    """Evaluated by the rules of IAM (policy_evaluation.py): moto ignores conditions."""
+    name = "superagent-prod-backups"
+    (policy,) = [
+        one.inputs["policy"]
+        for one in estate("prod", "ec2").resources.values()
+        if one.type.endswith(":BucketPolicy") and one.inputs["bucket"] == name
+    ]
+    request = {"aws:SecureTransport": secure} | ({"s3:TlsVersion": tls} if tls else {})
+    for action, resource in (("s3:GetObject", f"{name}/a"), ("s3:ListBucket", name)):
+        by_identity = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+        document = {"Statement": [*json.loads(policy)["Statement"], by_identity]}
+        assert allowed(document, action, f"arn:aws:s3:::{resource}", request) is enters
 
 
 def subnets_have_their_addresses_and_tables(ec2: Any, ids: dict[str, str], outputs: dict[str, Any]) -> None:
@@ -123,3 +229,74 @@ def buckets_are_closed(s3: Any, name: str) -> None:
     assert "Expiration" not in rules[0], "age alone removes no backup: prune knows the newest verified one"
     encryption = s3.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"][0]
     assert encryption["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
+
+
+def test_live_differences_belong_to_the_release_tool_or_are_drift(made: Estate) -> None:
+    """The last of this file: it changes the estate, first as the release tool would, then as nobody may."""
+    aws, found = made
+    outputs, declared = StackOutputs(**found["outputs"]), estate("prod", "ec2")
+    replica = [("replica", "is gone")]  # moto has none (UNKNOWN_TO_MOTO): what is missing is found
+    assert [(one.name, one.change) for one in compare(declared, outputs, aws)] == replica
+
+    blue, green = outputs.target_group_arns["blue"], outputs.target_group_arns["green"]
+    weights = [{"TargetGroupArn": blue, "Weight": 0}, {"TargetGroupArn": green, "Weight": 100}]
+    forward = [{"Type": "forward", "ForwardConfig": {"TargetGroups": weights}}]
+    aws("elbv2").modify_listener(ListenerArn=outputs.listener_arn, DefaultActions=forward)
+    scaling = aws("autoscaling")
+    scaling.update_auto_scaling_group(AutoScalingGroupName="superagent-prod-green", DesiredCapacity=3)
+    aws("ssm").put_parameter(
+        Name=outputs.image_parameters["green"], Value="registry/service:v2", Overwrite=True
+    )
+    aws("ssm").put_parameter(Name=outputs.database_pointer, Value="restored/superagent", Overwrite=True)
+    released = [one for one in compare(declared, outputs, aws) if one.name != "replica"]
+    assert not any(one.drift for one in released)
+    assert {(one.name, one.path, one.verdict) for one in released} == {
+        ("production", "defaultActions[0].forward.targetGroups[0].weight", "release"),
+        ("production", "defaultActions[0].forward.targetGroups[1].weight", "release"),
+        ("production", "defaultActions[0].forward.stickiness.enabled", "release"),
+        ("fleet-green", "desiredCapacity", "release"),
+        ("image-green", "value", "release"),
+        ("database", "value", "recovery"),
+    }
+
+    scaling.update_auto_scaling_group(AutoScalingGroupName="superagent-prod-blue", MaxSize=99)
+    aws("rds").modify_db_instance(
+        DBInstanceIdentifier="superagent-prod-database", DeletionProtection=False, ApplyImmediately=True
+    )
+    aws("s3").put_bucket_versioning(
+        Bucket=outputs.backup_bucket, VersioningConfiguration={"Status": "Suspended"}
+    )
+    aws("s3").delete_public_access_block(Bucket=outputs.backup_bucket)
+    aws("ssm").delete_parameter(Name=outputs.image_parameters["blue"])
+    seconds = [{"Key": "deregistration_delay.timeout_seconds", "Value": "0"}]
+    aws("elbv2").modify_target_group_attributes(TargetGroupArn=blue, Attributes=seconds)
+    drifted = [one for one in compare(declared, outputs, aws) if one.drift and one.name != "replica"]
+    assert {(one.name, one.path, one.change) for one in drifted} == {
+        ("fleet-blue", "maxSize", "30 → 99"),
+        ("primary", "deletionProtection", "True → False"),
+        ("backups", "versioningConfiguration.status", "Enabled → Suspended"),
+        ("backups", "", "is gone"),
+        ("image-blue", "", "is gone"),
+        ("superagent-prod-blue", "deregistrationDelay", "330 → 0"),
+    }
+
+
+def test_the_drift_command_asks_aws(made: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    aws, found = made
+    outputs = StackOutputs(**found["outputs"])
+    estate("prod", "ec2")
+    monkeypatch.setattr(
+        "infra.stack.environment.load", lambda stack: Environment(outputs, aws("s3").meta.endpoint_url)
+    )
+    monkeypatch.setattr(Recording, "__init__", lambda *_: None)
+    monkeypatch.setattr(Recording, "result", lambda _: estate("prod", "ec2"))
+    monkeypatch.setattr(Recording, "close", lambda _: None)
+    done = CliRunner().invoke(drift, ["--live", "prod", "--json"])
+    verdicts = {one["verdict"] for one in json.loads(done.stdout)}
+    assert (done.exit_code, verdicts) == (1, {"release", "recovery", "drift"})
+
+
+def test_drift_without_anything_to_compare_is_bad_input() -> None:
+    done = CliRunner().invoke(drift, [])
+    assert done.exit_code == 2
+    assert "--live STACK" in done.stderr

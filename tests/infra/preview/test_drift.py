@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from infra.errors import UserError
-from infra.preview.commands import drift
 from infra.preview.drift import OWNERS, classify, read
+from infra.preview.drift_command import drift
 from tests.infra.estates import estate
 
 
