@@ -15,8 +15,9 @@ from infra.stack.fleet_ec2 import Estate
 from infra.stack.iam import Allow, role, trust_service
 
 POD_IDENTITY: Final = trust_service("pods.eks.amazonaws.com", actions=("sts:AssumeRole", "sts:TagSession"))
-CONTROLLER_CHART: Final = "1.14.1"
-AUTOSCALER_CHART: Final = "9.52.1"
+# Sources and dates of these and other versions: docs/operations/environments.md, "Versions".
+CONTROLLER_CHART: Final = "3.4.0"
+AUTOSCALER_CHART: Final = "9.57.0"
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ class Settings(BaseModel):
     """Target tracking: more instances above it."""
     cpu_target_percent: Annotated[int, Field(ge=10, le=90)] = 70
     """Target tracking, and the HPA's, of the CPU."""
-    eks_version: str = Field("1.34", pattern=r"^1\.\d{2}$")
+    eks_version: str = Field("1.35", pattern=r"^1\.\d{2}$")
     """Minor version of Kubernetes."""
     eks_public_cidrs: tuple[str, ...] = ()
     """Who may reach the cluster's API from outside the VPC; nobody by default."""
@@ -104,7 +104,7 @@ class Settings(BaseModel):
     # Data
     database_class: str
     """Instance type of the database and its replicas."""
-    database_version: str = Field("17.7", pattern=r"^1[5-9]\.\d{1,2}$")
+    database_version: str = Field("17.10", pattern=r"^1[5-9]\.\d{1,2}$")
     """Minor versions too: an upgrade is a change that goes through staging first."""
     database_storage_gib: Annotated[int, Field(ge=20, le=65_536)]
     """First size; it grows by itself to five times that."""

@@ -25,6 +25,7 @@ from infra.local.alb import REPORTED
 from infra.local.alb.config import Resources, Settings, resources
 from infra.local.alb.envoy import Admin, remove_leftovers, reports, write_bootstrap, write_resources
 from infra.local.alb.model import Edge, Forward, returned, without
+from infra.local.alb.passed_over import passed_over
 from infra.local.alb.probe import Probe
 from infra.local.log_line import log
 from infra.local.loopback import call
@@ -50,6 +51,7 @@ class Controller:
         self._edge: Edge | None = None
         self._cleanup_due = False
         self._refused = 0
+        self._said: set[str] = set()
         self._changed = threading.Event()
         self._reported: dict[str, Any] = {}
         self._reported_at = 0.0
@@ -78,6 +80,10 @@ class Controller:
         from infra.local.alb.state import read_edge
 
         edge = read_edge(self._elbv2)
+        without_traffic = set(passed_over(edge))
+        for sentence in sorted(without_traffic - self._said):
+            log(sentence)
+        self._said = without_traffic
         if back := returned(self._edge, edge):
             # Envoy would remember the health of their earlier life; it forgets a target that is gone.
             self._write(without(edge, back))

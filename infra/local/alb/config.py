@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from infra.local.alb.listener import address, envoy_listener
 from infra.local.alb.model import Edge, HealthCheck, TargetGroup
+from infra.local.alb.passed_over import reachable
 from infra.local.alb.routes import NO_TARGETS, TYPE, route_configuration
 
 MOST: Final = 1_000_000
@@ -125,6 +126,7 @@ def endpoints(group: TargetGroup) -> dict[str, Any]:
                         },
                     }
                     for target in group.targets
+                    if reachable(target)  # Envoy would refuse the whole group for one bad address
                 ]
             }
         ],

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra.local.alb import __main__ as controller
 from infra.local.alb.config import Settings, endpoints, resources, status_ranges
-from infra.local.alb.envoy import parse_hosts, reports
+from infra.local.alb.envoy import Admin, parse_hosts, reports
 from infra.local.alb.match import cookie_match, route_match
 from infra.local.alb.model import (
     Condition,
@@ -24,6 +26,7 @@ from infra.local.alb.model import (
     TargetGroup,
     Unsupported,
 )
+from infra.local.alb.passed_over import passed_over
 from infra.local.alb.routes import NO_TARGETS, route_configuration
 from infra.local.alb.state import parse_action, parse_condition
 
@@ -267,3 +270,37 @@ def test_targets_without_health_checks_are_unavailable_and_unchecked() -> None:
     assert (report["state"], report["reason"]) == ("unavailable", "Target.HealthCheckDisabled")
     found = json.loads(resources(edge(Forward(BOTH, None), unchecked), None, SETTINGS).clusters)
     assert "health_checks" not in found["resources"][0]
+
+
+def test_what_gets_no_traffic_here_is_said_with_the_way_out() -> None:
+    instance = Target("i-0123456789abcdef0", 8000, draining=False)
+    of = edge(Forward((("arn:blue", 1),), None), group("blue", UP, instance), protocol="HTTPS")
+    closed, unreachable = passed_over(of)
+    assert "port 8080 stays closed" in closed
+    assert "HTTPS" in closed
+    assert "target i-0123456789abcdef0 of blue gets no traffic" in unreachable
+    assert "target group of type ip" in unreachable
+    assert list(passed_over(edge(Unsupported("authenticate-oidc")))) == [
+        "port 8080 answers 500 to requests for the action authenticate-oidc"
+    ]
+    assert list(passed_over(edge(Forward(BOTH, None), group("blue", UP)))) == []
+
+
+def test_a_target_without_an_address_does_not_spoil_its_group() -> None:
+    instance = Target("i-0123456789abcdef0", 8000, draining=False)
+    found = endpoints(group("blue", instance, UP))["endpoints"][0]["lb_endpoints"]
+    assert [one["endpoint"]["address"]["socket_address"]["address"] for one in found] == [UP.id]
+
+
+def test_every_sentence_is_logged_once_and_again_after_it_was_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    plain, tls = edge(Forward(BOTH, None)), edge(Forward(BOTH, None), protocol="HTTPS")
+    edges = iter([tls, tls, plain, tls])
+    monkeypatch.setattr(controller, "log", lambda sentence, **_: said.append(sentence))
+    monkeypatch.setattr("infra.local.alb.state.read_edge", lambda _: next(edges))
+    one = controller.Controller(None, 1, tmp_path, Admin(1), 1.0)
+    for _ in range(4):
+        one.apply()
+    assert sum("stays closed" in sentence for sentence in said) == 2

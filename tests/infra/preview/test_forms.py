@@ -86,7 +86,10 @@ def test_cost_grows_with_what_costs() -> None:
 
 def test_prices_have_a_date_and_sources() -> None:
     assert prices()["as_of"].year >= 2025
-    assert all(url.startswith("https://aws.amazon.com/") for url in prices()["sources"])
+    rows = {*prices()["hour"], *prices()["month"]}
+    assert set(prices()["sources"]) == rows
+    assert all(url.startswith("https://aws.amazon.com/") for url in prices()["sources"].values())
+    assert set(prices()["checked"]) <= rows
 
 
 def test_an_unknown_type_is_named_and_not_counted_as_free() -> None:

@@ -48,7 +48,7 @@ def test_a_misspelled_field_would_not_pass() -> None:
     broken = manifest(next(one for one in objects() if one.inputs["kind"] == "Deployment"))
     broken["spec"] = {**broken["spec"], "replica": 1}
     with pytest.raises(kubernetes_validate.ValidationError):
-        kubernetes_validate.validate(broken, "1.34", strict=True)
+        kubernetes_validate.validate(broken, Settings.model_fields["eks_version"].default, strict=True)
 
 
 def deployment(colour: str) -> dict[str, Any]:

@@ -86,13 +86,13 @@ def test_another_az_replaces_only_that_az() -> None:
 
 def test_another_engine_version_is_one_update_of_the_database() -> None:
     changed = difference(
-        estate("dev", "ec2"), recorded("dev", {"compute": "ec2", "database_version": "17.9"})
+        estate("dev", "ec2"), recorded("dev", {"compute": "ec2", "database_version": "17.11"})
     )
     assert [(one.kind, one.component, one.name) for one in changed.changes] == [
         ("update", "database", "primary")
     ]
     assert [(p.path, p.old, p.new) for p in changed.changes[0].properties] == [
-        ("engineVersion", "17.7", "17.9")
+        ("engineVersion", "17.10", "17.11")
     ]
 
 
