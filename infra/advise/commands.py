@@ -82,7 +82,7 @@ def advise(ctx: click.Context, since: str, applies: bool, watch: str | None, dry
     if not as_json:
         console.out.print(render.report(seen, found, advice))
     if applies and not dry_run:
-        _apply(tool, seen, found, advice, as_json)
+        _apply(tool, seconds, (seen, found, advice), as_json)
         return
     waiting = tool.journal.unfinished()
     todo = [one.action.text() for one in advice if one.action is not None]
@@ -129,7 +129,10 @@ def history(stack: str, as_json: bool, limit: int, since: str) -> None:
     console.out.print(render.changes(found, effects, moved))
 
 
-def _look(tool: Tool, seconds: float) -> tuple[Observed, list[Bottleneck], list[Recommendation]]:
+Look = tuple[Observed, list[Bottleneck], list[Recommendation]]
+
+
+def _look(tool: Tool, seconds: float) -> Look:
     seen = tool.observe(seconds)
     if seen.data_since is None:
         raise OperationFailed(
@@ -145,13 +148,16 @@ def _look(tool: Tool, seconds: float) -> tuple[Observed, list[Bottleneck], list[
     return seen, found, recommend(found, seen)
 
 
-def _apply(
-    tool: Tool, seen: Observed, found: list[Bottleneck], advice: list[Recommendation], as_json: bool
-) -> None:
+def _apply(tool: Tool, seconds: float, look: Look, as_json: bool) -> None:
     with _leased(tool):
-        done = [_resume(tool)]
+        resumed = _resume(tool)
+        if resumed is not None:
+            look = _look(tool, seconds)  # it may have changed what was seen before
+        seen, found, advice = look
+        done = [resumed]
         for one in advice:
-            if one.action is not None:
+            settled = resumed.action.target if resumed is not None else ""
+            if one.action is not None and one.action.target != settled:
                 done.append(_one(tool, one, found))
     ended = [change for change in done if change is not None]
     if as_json:

@@ -253,7 +253,9 @@ def test_what_somebody_else_changed_meanwhile_is_left_alone(table: Table) -> Non
 
 
 @pytest.mark.parametrize("helps", [True, False], ids=["helps", "hurts"])
-@pytest.mark.parametrize("action", [SCALE, CACHE], ids=["scale", "cache"])
+@pytest.mark.parametrize(
+    "action", [SCALE, pytest.param(CACHE, marks=pytest.mark.soak)], ids=["scale", "cache"]
+)
 def test_killed_at_any_call_the_next_apply_ends_it(table: Table, action: Action, helps: bool) -> None:
     world, deaths, begun = table.world, 0, 0
     while True:

@@ -11,12 +11,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infra.advise import commands
+from infra.advise.change import plan
 from infra.advise.tool import Tool
 from infra.release.journal import Journal
 from infra.release.router import Routing
 from infra.release.source_prometheus import StoreDown
 from infra.release.state import Run
-from tests.infra.advise.test_apply import PACE, Table, World, table
+from tests.infra.advise.test_apply import CACHE, PACE, Table, World, table
 from tests.infra.advise.test_observe import Row, row
 
 __all__ = ["table"]
@@ -150,6 +151,22 @@ def test_no_traffic_no_data_and_no_store_end_with_1(advise: Typed, words: tuple[
     advise.metrics.down = True
     down = advise(*words)
     assert (down.exit_code, "does not answer" in down.output) == (1, True)
+    assert advise.world.settings == {"cache_seconds": 0}
+
+
+def test_what_was_begun_is_ended_first_and_not_tried_again_at_once(advise: Typed, table: Table) -> None:
+    advise.metrics.slow, advise.metrics.fast = 0.05, 0.9
+    lease = table.lease("dead")
+    lease.take("advise")
+    before = advise.tool.measure(CACHE, advise.world.time)
+    planned = plan(CACHE, "the response cache is off", (), "dead", before, advise.world.time)
+    table.journal().write(planned, lease)
+    advise.world.time += 60
+    done = advise("--apply")
+    assert done.exit_code == 1
+    assert "Going on with what was begun" in done.output
+    (only,) = advise.tool.journal.changes()
+    assert (only.change_id, only.phase) == (planned.change_id, "undone")
     assert advise.world.settings == {"cache_seconds": 0}
 
 
