@@ -21,7 +21,7 @@ from infra.stack.observability import Observability
 from infra.stack.registry import Registry
 from infra.stack.releases import Releases
 from infra.stack.settings import Settings
-from infra.stack.workflow_rights import deploy, drill, read_state
+from infra.stack.workflow_rights import deploy, drill, read_own, read_state
 
 ISSUER: Final = "token.actions.githubusercontent.com"
 AUDIENCE: Final = "sts.amazonaws.com"
@@ -59,9 +59,9 @@ class Identity(Component):
             provider = settings.github_oidc_provider_arn or self._issuer().arn
             trust = {name: self._trust(provider, repository, name) for name in TRUSTED}
             state = read_state(settings, account)
-            # Configuration of the whole account, for previews and drift, but no data and no secret.
+            # Configuration of the whole account, for previews and drift, but no data.
             look = ["job-function/ViewOnlyAccess", "SecurityAudit"]
-            role(self, "preview", trust["preview"], state, managed=look)
+            role(self, "preview", trust["preview"], [*state, *read_own(settings, account)], managed=look)
             role(
                 self, "drill", trust["drill"], [*state, *drill(backups)], session_hours=SESSION_HOURS["drill"]
             )

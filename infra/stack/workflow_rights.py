@@ -18,20 +18,50 @@ LOCKS: Final = ".pulumi/locks/organization/superagent"
 
 
 def read_state(settings: Settings, account: Account) -> list[Allow]:
-    """Read this estate's state, with the secrets in it: `pulumi preview` and `stack output` need them.
+    """Read this stack's state and no other's, with its secrets: `pulumi preview` and `stack output` need them.
 
     Some versions of the CLI lock the stack even for `refresh --preview-only`: its locks may be written.
     """
     bucket = f"arn:aws:s3:::{settings.state_bucket}"
     return [
         Allow("ListState", ["s3:ListBucket", "s3:GetBucketLocation"], [bucket]),
-        Allow("ReadState", ["s3:GetObject"], [f"{bucket}/.pulumi/*"]),
+        Allow(
+            "ReadState",
+            ["s3:GetObject"],
+            [
+                f"{bucket}/.pulumi/meta.yaml",
+                f"{bucket}/.pulumi/stacks/superagent/{settings.environment}.json*",
+                f"{bucket}/{LOCKS}/{settings.environment}/*",
+            ],
+        ),
         Allow(
             "LockStack",
             ["s3:PutObject", "s3:DeleteObject"],
             [f"{bucket}/{LOCKS}/{settings.environment}/*"],
         ),
         Allow("OpenState", ["kms:Decrypt"], [account.arn("kms", "key/*")], _only_state_key()),
+    ]
+
+
+def read_own(settings: Settings, account: Account) -> list[Allow]:
+    """What `pulumi refresh` reads that no managed policy for looking has: values that the program declares.
+
+    The cache's token is one of them. It stands in the state too, which the same role can open.
+    """
+    path = settings.names.path("").strip("/")
+    data_key = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": f"alias/{settings.names.of('data')}"}}
+    return [
+        Allow(
+            "ReadParameters",
+            ["ssm:GetParameter", "ssm:GetParameters"],
+            [account.arn("ssm", f"parameter/{path}/*")],
+        ),
+        Allow(
+            "ReadCacheToken",
+            ["secretsmanager:GetSecretValue"],
+            [account.arn("secretsmanager", f"secret:{path}/cache-*")],
+        ),
+        Allow("OpenCacheToken", ["kms:Decrypt"], [account.arn("kms", "key/*")], data_key),
     ]
 
 

@@ -180,3 +180,18 @@ def test_the_deploy_role_may_manage_every_role_of_the_estate(compute: str) -> No
     names = [one.inputs["name"] for one in resources if one.type == ROLE]
     assert len(names) > 8
     assert [name for name in names if not name.startswith(prefix)] == []
+
+
+def test_the_preview_role_opens_its_own_state_alone() -> None:
+    policy = next(one for one in estate("staging", "ec2").resources.values() if one.name == "preview-policy")
+    statements = json.loads(policy.inputs["policy"])["Statement"]
+    objects = [
+        resource
+        for one in statements
+        for resource in one["Resource"]
+        if "superagent-pulumi-state/" in resource
+    ]
+    assert objects
+    assert [
+        resource for resource in objects if "staging" not in resource and "meta.yaml" not in resource
+    ] == []
