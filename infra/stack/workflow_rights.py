@@ -18,7 +18,7 @@ LOCKS: Final = ".pulumi/locks/organization/superagent"
 
 
 def read_state(settings: Settings, account: Account) -> list[Allow]:
-    """Read this stack's state and no other's, with its secrets: `pulumi preview` and `stack output` need them.
+    """Read this stack's state alone, with its secrets: `pulumi preview` and `stack output` need them.
 
     Some versions of the CLI lock the stack even for `refresh --preview-only`: its locks may be written.
     """
