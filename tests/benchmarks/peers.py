@@ -16,7 +16,7 @@ from tests.benchmarks.stack import Stack, chat
 from tests.parts import free_port
 
 LITELLM = "litellm[proxy]==1.106.0"
-PORTKEY = ("@portkey-ai/gateway@1.15.1", "hono@4.9.7", "@hono/node-server@1.13.5")
+PORTKEY = ("@portkey-ai/gateway@1.15.2", "hono@4.9.7", "@hono/node-server@1.13.5")
 
 
 class Unobtainable(Exception):
@@ -34,10 +34,10 @@ def compare(name: str, stack: Stack, report: Report) -> None:
     try:
         if name == "litellm":
             process, key = litellm(home, stack.upstream.port)
-            headers, count = "", 300
+            headers, count = "", 120
         else:
             process, headers = portkey(home, stack.upstream.port)
-            key, count = "x", 1500
+            key, count = "x", 900
     except Unobtainable as reason:
         report.claim("peers", NAMES[name], f"not in this run: {reason}", f"≥ {GOALS[name]:.0f} × less CPU")
         return
@@ -57,7 +57,7 @@ def compare(name: str, stack: Stack, report: Report) -> None:
 def _measure(row: Row, report: Report) -> Cost:
     once(row, row.count // 3)
     found = Cost(row.name)
-    for _ in range(3):
+    for _ in range(2):
         cpu, result = once(row)
         found.cpu.append(cpu)
         found.rate, found.p50_ms = result.rate, result.percentile(0.5) * 1e3

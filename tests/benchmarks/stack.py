@@ -30,8 +30,8 @@ Make = Callable[[int], bytes]
 class Stack:
     """One run's parts; every process that `begin` starts ends with it."""
 
-    def __init__(self, folder: Path, database: str, redis: str) -> None:
-        self.folder, self.database, self.redis = folder, database, redis
+    def __init__(self, folder: Path, database: str, redis: str, module: str) -> None:
+        self.folder, self.database, self.redis, self._module = folder, database, redis, module
         self._running: list[Measured] = []
 
     def start(self) -> None:
@@ -68,7 +68,7 @@ class Stack:
         }
         named = {f"SUPERAGENT_{name}": value for name, value in environ.items()}
         log = self.folder / "gateway.log"
-        return self.begin(Measured(python("service"), port, "/health/ready", named, 60, log))
+        return self.begin(Measured(python(self._module), port, "/health/ready", named, 60, log))
 
     def _account(self, number: int) -> dict[str, object]:
         first = number == 0
@@ -88,9 +88,10 @@ class Stack:
 
 
 @contextlib.contextmanager
-def stack() -> Iterator[Stack]:
+def stack(module: str = "service") -> Iterator[Stack]:
+    """Everything that is measured; `module` is what `python -m` runs as the gateway."""
     with tempfile.TemporaryDirectory() as name, postgres() as store, valkey() as redis:
-        made = Stack(Path(name), store.url, redis.url)
+        made = Stack(Path(name), store.url, redis.url, module)
         try:
             made.start()
             yield made
