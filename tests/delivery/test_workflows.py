@@ -249,3 +249,17 @@ def test_the_first_stage_writes_what_the_second_reads(tmp_path: Path) -> None:
         cwd=CHECKOUT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert told.stdout == "prod #12\n<!-- superagent:prod -->\n## Preview of prod\n\n"
+
+
+@pytest.mark.parametrize(
+    ("schema", "files"),
+    [
+        ("vendor.github-workflows", FILES),
+        ("vendor.github-actions", ACTIONS),
+        ("vendor.dependabot", [CHECKOUT / ".github" / "dependabot.yml"]),
+    ],
+)
+def test_githubs_own_schemas_accept_the_files(schema: str, files: list[Path]) -> None:
+    words = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, *map(str, files)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout

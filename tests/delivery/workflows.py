@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,12 +39,14 @@ class Job:
         return f"{self.file}:{self.name}"
 
 
+@cache
 def workflow(file: str) -> dict[str, Any]:
     # YAML 1.1 reads the key `on` as true.
     found: dict[Any, Any] = yaml.safe_load((FOLDER / file).read_text())
     return {("on" if key is True else key): value for key, value in found.items()}
 
 
+@cache
 def jobs() -> list[Job]:
     return [
         Job(path.name, name, body) for path in FILES for name, body in workflow(path.name)["jobs"].items()

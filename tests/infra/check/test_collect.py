@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import ssl
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -190,9 +192,13 @@ OUTPUTS = StackOutputs(
 )  # fmt: skip
 
 
-@pytest.fixture
-def env(aws: Callable[[str], Any], moto_endpoint: str) -> Environment:
-    """An account with a balancer, secrets, a topic and a backup bucket."""
+@pytest.fixture(scope="module")
+def env(moto_endpoint: str) -> Environment:
+    """An account with a balancer, secrets, a topic and a backup bucket; made once: it takes seconds."""
+    urllib.request.urlopen(
+        urllib.request.Request(f"{moto_endpoint}/moto-api/reset", method="POST"), timeout=60
+    ).close()
+    aws = Environment(OUTPUTS, moto_endpoint).client
     ec2, elb = aws("ec2"), aws("elbv2")
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     subnets = [
@@ -219,8 +225,6 @@ def env(aws: Callable[[str], Any], moto_endpoint: str) -> Environment:
     manager.create_secret(Name="superagent/dev/providers", SecretString="{}")
     topic = aws("sns").create_topic(Name="alerts")["TopicArn"]
     aws("s3").create_bucket(Bucket="backups", CreateBucketConfiguration={"LocationConstraint": REGION})
-    import dataclasses
-
     return Environment(dataclasses.replace(OUTPUTS, alb_arn=arn, alert_topic_arn=topic), moto_endpoint)
 
 
