@@ -63,12 +63,13 @@ def load(stack: str) -> Environment:
 
 def _given_outputs(path: Path, stack: str) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
+        found = json.loads(path.read_text())
     except (OSError, ValueError) as failed:
         raise UserError(f"{path} is no file of outputs: {failed}.", f"Correct {OUTPUTS_FILE}.") from None
-    if found.get("environment") != stack:
+    if not isinstance(found, dict) or found.get("environment") != stack:
+        described = found.get("environment") if isinstance(found, dict) else found
         raise UserError(
-            f"{path} describes {found.get('environment')!r}, not {stack!r}.",
+            f"{path} describes {described!r}, not {stack!r}.",
             f"Correct {OUTPUTS_FILE} or --stack.",
         )
     return found

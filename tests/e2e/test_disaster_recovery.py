@@ -210,6 +210,9 @@ def test_a_backup_is_chosen_by_its_id(system: System) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("moment", ["the plan is written", "the address is written", "the first one stops"])
 def test_a_cutover_killed_at_any_moment_is_finished_by_the_same_command(system: System, moment: str) -> None:
+    if "deleted" not in system.notes:  # run alone: another database to go to
+        system.json("backup", "create", "--only", "postgres")
+        system.notes["deleted"] = system.json("restore", "--from", "latest")["restored"]["database"]
     old, good = system.notes["deleted"], system.notes.setdefault("last", system.address().name)
     kill_and_finish(system, old if system.address().name == good else good, moment)
 

@@ -94,7 +94,7 @@ def test_a_source_that_dies_under_the_copy_leaves_a_master(cloud: Cloud, live: s
 @pytest.mark.parametrize(
     ("when", "kills"),
     [
-        ("after", 3),
+        ("after", 2),
         pytest.param("before", None, marks=pytest.mark.soak),
         pytest.param("after", None, marks=pytest.mark.soak),
     ],
