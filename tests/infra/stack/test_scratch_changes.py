@@ -25,7 +25,7 @@ def test_one_changed_property_is_seen_and_nothing_else() -> None:
 def test_mistakes_that_the_test_monitor_swallows_are_found() -> None:
     edits = {
         "infra/stack/buckets.py": ('rule={"object_ownership"', 'rule={"object_ownershipp"'),
-        "infra/stack/releases.py": ('"Database in use; a cutover', 'f"{self.table.name}; a cutover'),
+        "infra/stack/releases.py": ('"INSTANCE/DATABASE in use', 'f"{self.table.name} in use'),
         "infra/stack/edge.py": ('opts=self.child(ignore_changes=["defaultActions"])', "opts=self.child()"),
         "infra/stack/network.py": ("map_public_ip_on_launch=False", 'map_public_ip_on_launch="no"'),
     }
