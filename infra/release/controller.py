@@ -70,7 +70,7 @@ class Controller:
             if ask is not None:
                 if plan.accepts(run, ask.kind):
                     return Event(ask.kind, f"{ask.reason or 'asked'} ({ask.by})"), ask
-                patiently(partial(self.journal.drop, run.run_id), self.clock)
+                patiently(partial(self.journal.drop, run.run_id, ask), self.clock)
             event = patiently(partial(self.performer.poll, run, effect), self.clock)
             if event is not None:
                 return event, None

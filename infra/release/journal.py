@@ -160,10 +160,14 @@ class Journal:
             self._event(run, revision, lease, text),
         ]
         if taken is not None:
-            parts.append(
-                {"Delete": {"TableName": self._table, "Key": self._key(f"ask#{run.run_id}")}},
-            )
-        self._transact(parts, run, revision)
+            parts.append({"Delete": self._ask_delete(run.run_id, taken)})
+        try:
+            self._transact(parts, run, revision)
+        except StaleWrite:
+            waiting = self.asked(run.run_id) if taken is not None else None
+            if waiting is None or taken is None or waiting.ask_id == taken.ask_id:
+                raise
+            self._transact(parts[:-1], run, revision)  # a newer ask stands there now: the next look takes it
         self._revisions[run.run_id] = revision
 
     def adopt(self, run_id: str, lease: Lease) -> Run:
@@ -197,9 +201,21 @@ class Journal:
         kind = EventKind(item["kind"]["S"])
         return Ask(item["ask_id"]["S"], kind, item["reason"]["S"], item["by"]["S"])
 
-    def drop(self, run_id: str) -> None:
-        """Take back an ask that could not be followed."""
-        self._db.delete_item(TableName=self._table, Key=self._key(f"ask#{run_id}"))
+    def drop(self, run_id: str, ask: Ask) -> None:
+        """Take back an ask that could not be followed; one that replaced it meanwhile stays."""
+        try:
+            self._db.delete_item(**self._ask_delete(run_id, ask))
+        except ClientError as failed:
+            if failed.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+
+    def _ask_delete(self, run_id: str, ask: Ask) -> dict[str, Any]:
+        return {
+            "TableName": self._table,
+            "Key": self._key(f"ask#{run_id}"),
+            "ConditionExpression": "attribute_not_exists(ask_id) OR ask_id = :taken",
+            "ExpressionAttributeValues": {":taken": {"S": ask.ask_id}},
+        }
 
     # the wire
 

@@ -58,7 +58,7 @@ class Settings(BaseModel):
     stickiness_seconds: Annotated[int, Field(ge=1, le=604_800)]
     """Group and target cookie: how long a client stays with its colour."""
     old_colour_life_seconds: Seconds
-    """How long the release tool keeps the old colour after its last weight is gone."""
+    """Longest life of the old colour that you accept; stickiness and drain must fit into it."""
     idle_timeout_seconds: Annotated[int, Field(ge=1, le=4000)] = 300
     """Silence after which the load balancer closes a connection."""
     health_check_interval_seconds: Annotated[int, Field(ge=5, le=300)]

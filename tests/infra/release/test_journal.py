@@ -191,3 +191,22 @@ def test_an_ask_is_taken_with_the_write_that_follows_it(world: World) -> None:
 def test_environments_do_not_meet(world: World) -> None:
     lease(world, "alice").take("release v2")
     Lease(client("dynamodb"), TABLE, "staging", world.clock, 10.0, "bob").take("release v2")
+
+
+@pytest.mark.parametrize("how", ["write", "drop"])
+def test_an_ask_that_came_while_another_was_being_taken_stays(world: World, how: str) -> None:
+    """An abort typed in the instant in which a pause is taken must not vanish with it."""
+    alice = Operator(world)
+    alice.lease.take("release v2")
+    run = alice.new_run("v2")
+    alice.journal.create(run, alice.lease)
+    pause, abort = (Ask(kind, kind, "because", "bob") for kind in (EventKind.PAUSE, EventKind.ABORT))
+    alice.journal.post(run.run_id, pause)
+    alice.journal.post(run.run_id, abort)
+    if how == "write":
+        alice.journal.write(run, alice.lease, "pause", taken=pause)
+    else:
+        alice.journal.drop(run.run_id, pause)
+    assert alice.journal.asked(run.run_id) == abort
+    alice.journal.write(run, alice.lease, "abort", taken=abort)
+    assert alice.journal.asked(run.run_id) is None
