@@ -173,7 +173,9 @@ class Shipper:
     async def _copy(self, data: bytes) -> None:
         async with self._database.connection(10.0) as connection, connection.transaction():
             await connection.execute(_INCOMING)
-            await connection.copy_to_table("usage_incoming", source=io.BytesIO(data), format="text")
+            # The driver leaves the source in a reference cycle: closed, it holds no batch until a collection.
+            with io.BytesIO(data) as source:
+                await connection.copy_to_table("usage_incoming", source=source, format="text")
             await connection.execute(_SETTLE)
             if scored(data):
                 # A schema of the version before lacks the column: the rows count, the scores do not.
