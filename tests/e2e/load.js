@@ -18,7 +18,7 @@ export const options = {
 export default function () {
   const stream = exec.vu.idInTest <= STREAMS;
   const body = {
-    model: stream ? 'lorem;tokens=20;rate=20' : 'echo',
+    model: stream ? 'lorem;tokens=20;rate=80' : 'echo',
     messages: [{ role: 'user', content: 'Hello' }],
     stream,
   };

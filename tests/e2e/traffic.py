@@ -29,7 +29,8 @@ class Load:
     folder: Path
     connections: int = 32
     streams: int = 8
-    """How many of the connections ask for streams of about a second."""
+    """How many of the connections ask for streams of a quarter of a second: longer ones would be the slowest
+    twentieth of all answers or not by chance, and the release looks at that quantile."""
     builds: list[str] = field(default_factory=list)
     """The `build` header of every answer, in the order of arrival."""
     failures: Counter[str] = field(default_factory=Counter)

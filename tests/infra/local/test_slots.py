@@ -105,7 +105,9 @@ def test_the_summary_names_what_is_missing_and_why_it_matters(monkeypatch, capsy
     part = summary.parts.BY_NAME["prometheus"]
     monkeypatch.setattr(summary.parts, "missing", lambda: [part])
     monkeypatch.setattr(summary.parts, "find", lambda name: None)
-    summary.show(Result({"api": 8080, "service_metrics": 8001}, {"blue": "v1"}, "sk-x"), "v1")
+    summary.show(
+        Result({"api": 8080, "console": 8088, "service_metrics": 8001}, {"blue": "v1"}, "sk-x"), "v1"
+    )
     said = capsys.readouterr().out
     assert f"Missing: prometheus ({part.why})" in said
     assert "Prometheus  http" not in said

@@ -232,7 +232,9 @@ async def test_the_check_reaches_the_endpoint(provider: Bedrock, soon: float) ->
 def test_the_fake_is_one_that_the_official_client_believes(
     server: tuple[FakeBedrock, str], credentials: None
 ) -> None:
-    client = boto3.client("bedrock-runtime", endpoint_url=server[1], region_name=REGION)
+    # A session of its own: the default one keeps the credentials of whoever used it first in this process.
+    session = boto3.Session()
+    client = session.client("bedrock-runtime", endpoint_url=server[1], region_name=REGION)
     messages = [{"role": "user", "content": [{"text": "hi you"}]}]
     whole = client.converse(modelId=MODEL, messages=messages)  # type: ignore[arg-type]
     assert whole["output"]["message"]["content"][0]["text"] == "hi you"
