@@ -17,7 +17,9 @@ from infra.home import home
 from infra.stack.outputs import StackOutputs
 
 OUTPUTS_FILE = "SUPERAGENT_OUTPUTS_FILE"
-CLIENT_CONFIG = Config(retries={"mode": "adaptive", "max_attempts": 8}, connect_timeout=3, read_timeout=30)
+CLIENT_CONFIG = Config(
+    retries={"mode": "adaptive", "total_max_attempts": 9}, connect_timeout=3, read_timeout=30
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ def test_kill_9_of_the_controller_under_load_and_resume(system: System, phase: s
     assert system.live() == {version: 100}
 
 
+@pytest.mark.soak
 def test_a_slow_version_is_aborted(system: System, tmp_path: Path) -> None:
     before = system.live()
     with system.load() as load:
@@ -87,6 +88,7 @@ def test_a_version_that_does_not_start_is_aborted(system: System, tmp_path: Path
     assert system.live() == before
 
 
+@pytest.mark.soak
 def test_weights_changed_by_hand_stop_a_release_that_resume_then_finishes(system: System) -> None:
     outputs, elb = system.outputs(), system.aws("elbv2")
     groups = outputs["target_group_arns"]

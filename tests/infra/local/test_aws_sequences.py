@@ -181,7 +181,7 @@ class Operator:
         }
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.soak)])
 def test_any_sequence_of_calls_survives_kill_9(aws_process: AwsProcess, seed: int) -> None:
     operator = Operator(aws_process, seed)
     for _ in range(LIVES):

@@ -38,7 +38,14 @@ def restore_redis(cloud: Cloud, url: str) -> int:
 
 
 @pytest.mark.parametrize("live", [""], indirect=True)
-@pytest.mark.parametrize("moment", ["before it asks", "while it copies", "before it lets go"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param("before it asks", marks=pytest.mark.soak),
+        "while it copies",
+        pytest.param("before it lets go", marks=pytest.mark.soak),
+    ],
+)
 def test_a_redis_restore_that_is_killed_is_finished_by_another(
     cloud: Cloud,
     live: str,  # noqa: F811

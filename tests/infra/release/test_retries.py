@@ -54,7 +54,9 @@ def clients(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     session = boto3.Session(aws_access_key_id="t", aws_secret_access_key="t", region_name=REGION)
     make: Any = session.client
     assert CLIENT_CONFIG.retries["mode"] == "adaptive"
-    attempts = Config(retries={"mode": "standard", "max_attempts": CLIENT_CONFIG.retries["max_attempts"]})
+    attempts = Config(
+        retries={"mode": "standard", "total_max_attempts": CLIENT_CONFIG.retries["total_max_attempts"]}
+    )
     made = {service: make(service, config=attempts) for service in SERVICES}
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
     return made
