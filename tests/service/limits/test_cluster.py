@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -21,8 +22,9 @@ from service.auth.permissions import Principal
 from service.limits.admission import Admission
 from service.limits.limiter import Plan, Plans, Rates
 from service.limits.local import LocalBuckets
+from service.storage.database import StoreUnavailable
 from service.storage.redis_cluster import RedisCluster, slot
-from service.storage.redis_link import Address
+from service.storage.redis_link import Address, RedisError
 from tests.parts import port_open, wait_until
 from tests.service.running import prepare, running
 
@@ -83,6 +85,20 @@ async def cluster(nodes: list[int]) -> AsyncIterator[RedisCluster]:
     await link.close()
 
 
+async def connected(link: RedisCluster) -> None:
+    """Every master answers. Right after a cluster has formed, a connection may fail once and come again."""
+    await link.start()
+    deadline = asyncio.get_running_loop().time() + 30
+    while True:
+        try:
+            for number in range(30):
+                await link.call("EXISTS", f"{{probe-{number}}}", tag=f"probe-{number}")
+            return
+        except (StoreUnavailable, RedisError):
+            assert asyncio.get_running_loop().time() < deadline, "a master stays away"
+            await asyncio.sleep(0.05)
+
+
 def plans(count: int, **rates: int) -> list[Plan]:
     made = Plans(Rates(cluster=True, **rates))
     names = [f"key_{uuid.uuid4().hex}" for _ in range(count)]
@@ -96,7 +112,7 @@ async def nothing(counter: str) -> float:
 
 async def test_clients_spread_over_all_nodes_and_each_has_its_own_limit(cluster: RedisCluster) -> None:
     admission = Admission(cluster, LocalBuckets(), nothing)
-    await cluster.start()
+    await connected(cluster)
     people = plans(30, client_requests=3)
     assert len({slot(plan.tag) // 5462 for plan in people}) == 3
     for plan in people:
@@ -106,7 +122,7 @@ async def test_clients_spread_over_all_nodes_and_each_has_its_own_limit(cluster:
 
 async def test_the_global_limit_holds_across_nodes(cluster: RedisCluster) -> None:
     admission = Admission(cluster, LocalBuckets(), nothing)
-    await cluster.start()
+    await connected(cluster)
     await cluster.call("DEL", "sa:{global}:g", tag="global")
     people = plans(30, client_requests=1000, global_requests=10)
     scopes = [(await admission.admit(plan, 0, 0))[0].scope for plan in people]
@@ -121,7 +137,7 @@ from service.limits.admission import Admission
 from service.limits.limiter import Plans, Rates
 from service.limits.local import LocalBuckets
 from service.storage.redis_cluster import RedisCluster
-from service.storage.redis_link import Address
+from service.storage.redis_link import Address, RedisError
 
 async def nothing(counter):
     return 0.0
