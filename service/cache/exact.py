@@ -72,7 +72,7 @@ def policy(request: CanonicalRequest, headers: dict[bytes, bytes]) -> Policy:
 
 
 def cache_key(principal: Principal, request: CanonicalRequest) -> str:
-    """Within one client only. `user` names an end user and changes no answer."""
+    """Within one account only; another `user` (an end user of the client) is another request, too."""
     digest = hashlib.sha256(_encoder.encode(request))
     return f"sa:{{{principal.account}}}:x:{digest.hexdigest()[:40]}"
 

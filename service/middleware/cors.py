@@ -6,7 +6,7 @@ from typing import Final
 
 Headers = list[tuple[bytes, bytes]]
 
-METHODS: Final = b"GET, POST, DELETE, OPTIONS"
+METHODS: Final = b"GET, POST, PUT, DELETE, OPTIONS"
 ALLOWED: Final = (
     b"authorization, content-type, x-api-key, cache-control, x-superagent-cache, anthropic-version"
 )
