@@ -30,12 +30,13 @@ ALERTS: Final = (
         "Every process sees {{ $labels.provider }} as unhealthy; its models fall back to others.",
         dashboard="superagent-llm",
     ),
+    # By instance: a replica that is well must not hide a primary that is gone.
     Alert(
         "SuperAgentPostgresDown",
-        "max by (environment) (pg_up) == 0",
+        "max by (environment, instance) (pg_up) == 0",
         "2m",
         "{{ $labels.environment }}: postgres_exporter cannot log in to Postgres",
-        "The exporter runs, but Postgres does not answer it.",
+        "The exporter {{ $labels.instance }} runs, but its Postgres does not answer it.",
         team="data",
     ),
     Alert(

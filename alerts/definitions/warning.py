@@ -83,12 +83,13 @@ ALERTS: Final = (
     Alert(
         "SuperAgentPostgresConnectionsHigh",
         """
-        sum by (environment) (pg_stat_activity_count)
-        / min by (environment) (pg_settings_max_connections) > 0.8
+        sum by (environment, instance, server) (pg_stat_activity_count)
+        / min by (environment, instance, server) (pg_settings_max_connections) > 0.8
         """,
         "5m",
         "{{ $labels.environment }}: Postgres runs out of connections",
-        "{{ $value | humanizePercentage }} of max_connections are taken; the limit is 80 %.",
+        "{{ $value | humanizePercentage }} of max_connections of {{ $labels.server }} are taken; the limit is "
+        "80 %.",
         team="data",
     ),
     # A server without maxmemory reports 0, and 0 as divisor is no alert.
