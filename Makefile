@@ -4,7 +4,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install -q --disable-pip-version-check
 ARGS ?=
 
-.PHONY: up down test lint bench soak
+.PHONY: up down test lint bench mutants soak
 
 .venv/.runtime: requirements.txt service/requirements.txt infra/requirements.txt constraints.txt infra/local/parts.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -43,6 +43,9 @@ lint: .venv/.dev
 
 bench: .venv/.dev
 	$(PY) -m tests.benchmarks $(ARGS)
+
+mutants: .venv/.dev
+	$(PY) -m tests.mutations $(ARGS)
 
 soak: .venv/.dev
 	$(PY) -m tests.soak $(ARGS)
