@@ -26,8 +26,8 @@ class Call:
     """One call on its way; `cache` is `exact`, `shared`, `miss` or `bypass`."""
 
     __slots__ = (
-        "answer", "cache", "cache_key", "cached", "ctx", "estimate", "exchange", "outcome", "plan", "policy",
-        "principal", "request", "reserved", "stream",
+        "answer", "cache", "cache_key", "cached", "ctx", "estimate", "exchange", "free", "outcome", "plan",
+        "policy", "principal", "request", "reserved", "stream",
     )  # fmt: skip
 
     def __init__(
@@ -44,6 +44,7 @@ class Call:
         self.cache_key = ""
         self.cache = "bypass"
         self.cached: Entry | None = None
+        self.free = False  # answered by what another call paid for
         self.estimate = 0
         self.reserved = 0
         self.outcome = ""
@@ -54,7 +55,6 @@ def usage_row(call: Call, outcome: str) -> UsageRow:
     """The call as the ledger books it."""
     ctx, exchange = call.ctx, call.exchange
     usage = ctx.usage
-    hit = call.cached is not None
     return UsageRow(
         exchange.request_id,
         time.time(),
@@ -66,10 +66,10 @@ def usage_row(call: Call, outcome: str) -> UsageRow:
         usage.input_tokens if usage is not None else 0,
         usage.output_tokens if usage is not None else 0,
         usage.cache_read_tokens if usage is not None else 0,
-        0.0 if hit else ctx.cost_usd,
+        0.0 if call.free else ctx.cost_usd,
         exchange.seconds() * 1000,
         ctx.ttft * 1000 if ctx.ttft is not None else None,
-        call.cache if hit else "",
+        call.cache if call.free else "",
         outcome,
         len(ctx.attempts),
         call.stream,

@@ -197,9 +197,11 @@ class Exchange:
 
     # --- the client
 
-    def watch_disconnect(self) -> None:
-        """Cancel this request's task when the client goes away; also what it awaits upstream ends then."""
-        self._connection.on_disconnect = self.client_gone
+    def watch_disconnect(self, gone: Callable[[], None] | None = None) -> None:
+        """Call `gone` when the client goes away; without it this request's task is cancelled, and what it
+        awaits upstream ends.
+        """
+        self._connection.on_disconnect = gone or self.client_gone
 
     def client_gone(self) -> None:
         self.disconnected = True

@@ -4,12 +4,12 @@ trip, one provider call for identical requests, one usage row however it ends.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from typing import Final, Protocol
 
 from service.api.call import Call, usage_row
 from service.api.exchange import Exchange
+from service.api.flights import Flights
 from service.api.refusals import limit_lines, refused
 from service.auth.permissions import Principal
 from service.cache import exact
@@ -18,6 +18,7 @@ from service.limits.admission import Admission, Redis
 from service.limits.limiter import Plans
 from service.providers.base import CanonicalRequest, CanonicalResponse, StreamEnd, StreamEvent, Usage
 from service.providers.catalog import find
+from service.providers.errors import ProviderError
 from service.providers.tokens import estimate_request
 from service.quality.scorer import Scorer
 from service.routing.context import CallContext
@@ -67,7 +68,7 @@ class Pipeline:
         self._cache_seconds = cache_seconds
         self._cache_bytes = cache_bytes
         self._scorer = scorer
-        self._flights: dict[str, asyncio.Future[Entry | None]] = {}
+        self._flights = Flights(cache_bytes)
         self._hit = metrics.cache_hits.labels("exact")
         self._miss = metrics.cache_misses.labels("exact")
         self._saved = metrics.cache_saved
@@ -126,7 +127,7 @@ class Pipeline:
             call.reserved = round(price.cost(Usage(read, written)) * 1e6)
 
     def _found(self, call: Call, entry: Entry, how: str) -> None:
-        call.cached, call.cache = entry, how
+        call.cached, call.cache, call.free = entry, how, True
         ctx = call.ctx
         ctx.provider, ctx.model, ctx.usage = entry.provider, entry.model, entry.response.usage
         self._hit.inc()
@@ -147,9 +148,8 @@ class Pipeline:
             if self._scorer is not None and self._scorer.wants():
                 call.answer = response
             return response
-        flight = self._flights.get(call.cache_key)
-        if flight is not None:
-            entry = await asyncio.shield(flight)
+        while (flight := self._flights.find(call.cache_key)) is not None:
+            entry = await flight.follow()
             if entry is not None:
                 self._found(call, entry, "shared")
                 return entry.response
@@ -157,20 +157,19 @@ class Pipeline:
         return await self._lead(call)
 
     async def _lead(self, call: Call) -> CanonicalResponse:
-        flight: asyncio.Future[Entry | None] = asyncio.get_running_loop().create_future()
-        self._flights.setdefault(call.cache_key, flight)
-        entry: Entry | None = None
+        flight = self._flights.begin(call)
+        outcome: Entry | ProviderError | None = None
         try:
             response = await self._router.complete(call.request, call.ctx)
-            entry = self._keep(call, response)
-            if self._scorer is not None and self._scorer.wants():
-                call.answer = response
-            return response
+            outcome = self._keep(call, response)
+        except ProviderError as error:
+            outcome = error
+            raise
         finally:
-            # A leader that failed frees its followers to try themselves.
-            if self._flights.get(call.cache_key) is flight:
-                del self._flights[call.cache_key]
-            flight.set_result(entry)
+            self._flights.land(call, flight, outcome)
+        if self._scorer is not None and self._scorer.wants():
+            call.answer = response
+        return response
 
     def _keep(self, call: Call, response: CanonicalResponse) -> Entry:
         ctx = call.ctx
@@ -193,10 +192,13 @@ class Pipeline:
                 yield event
             return
         if call.policy.read and call.cache_key:
-            self._miss.inc()
+            flight = self._flights.stream(call, self._router.stream)
+            (self._miss if flight.leader is call else self._hit).inc()
+            events = flight.read(call)
+        else:
+            events = self._router.stream(call.request, call.ctx)
         scored = self._scorer is not None and self._scorer.wants()
         collector = Collector() if call.policy.write or scored else None
-        events = self._router.stream(call.request, call.ctx)
         try:
             first = True
             async for event in events:
@@ -206,7 +208,9 @@ class Pipeline:
                 if collector is not None:
                     if type(event) is StreamEnd:
                         response = collector.whole(event)
-                        if call.policy.write:
+                        if call.free:
+                            self._saved.inc(flight.leader.ctx.cost_usd)
+                        elif call.policy.write:
                             self._keep(call, response)
                         if scored:
                             call.answer = response
@@ -224,14 +228,14 @@ class Pipeline:
             return
         call.outcome = outcome
         ctx, exchange = call.ctx, call.exchange
-        if outcome == "ok" or ctx.attempts:  # a model that does not exist is nobody's usage
+        if outcome == "ok" or ctx.attempts or call.free:  # a model that does not exist is nobody's usage
             self._journal.append(usage_row(call, outcome))
             if call.answer is not None and outcome == "ok" and self._scorer is not None:
                 self._scorer.offer(exchange.request_id, ctx.provider or "", call.request, call.answer)
         if call.estimate:
             usage = ctx.usage
             used = usage.input_tokens + usage.output_tokens if usage is not None else 0
-            cost = 0.0 if call.cached is not None else ctx.cost_usd
+            cost = 0.0 if call.free else ctx.cost_usd
             self._admission.settle(call.plan, used - call.estimate, round(cost * 1e6) - call.reserved)
         fields = exchange.fields
         fields["outcome"] = outcome
