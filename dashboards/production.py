@@ -273,5 +273,12 @@ def _infrastructure() -> Row:
                 height=6,
                 runbook="SuperAgentMemoryHigh",
             ),
+            bars(
+                "Spans of traces",
+                [Query(f"sum by (outcome) (rate({service('trace_spans_total')}[5m])) > 0", "{{outcome}}")],
+                "Sent to the receiver, rejected by it, or dropped because it was slow or gone.",
+                unit="ops",
+                height=6,
+            ),
         ),
     )

@@ -39,6 +39,7 @@ from service.storage.redis_link import Address, RedisLink
 from service.storage.runtime_settings import Runtime, RuntimeSettings
 from service.storage.shipper import Shipper
 from service.storage.spending import Spending
+from service.telemetry import wiring as tracing
 from service.telemetry.agents import AgentMetrics
 from service.telemetry.logs import JsonLog
 from service.telemetry.metrics import Metrics
@@ -49,11 +50,12 @@ class Service:
     stores are away.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, router: Router) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, log: JsonLog, router: Router) -> None:
         self.settings = settings
         self.metrics = metrics
         self.router = router
-        self.log = JsonLog(settings.log_level, version=settings.version, colour=settings.colour)
+        self.log = log
+        self.traces = tracing.exporter(settings, metrics, log)
         metrics.build_info.labels(settings.version, settings.colour).set(1)
 
         # stores
@@ -101,6 +103,8 @@ class Service:
         """Open everything. Raises `JournalInUse`; a store that is away is no error."""
         self.log.bind(asyncio.get_running_loop())
         self.journal.open()
+        if self.traces is not None:
+            self.traces.start()
         if self.link is not None:
             await asyncio.gather(self.database.start(), self.link.start())
         else:
@@ -137,6 +141,8 @@ class Service:
             await self.replica.close()
         await self.database.close()
         self.journal.close()
+        if self.traces is not None:
+            await self.traces.close()
         self.log.bind(None)
 
     def drain(self) -> None:
@@ -243,7 +249,8 @@ class Service:
         )
         hot, cold = routes(self, gate, Door(gate, self.plans, self.admission, self.metrics))
         origins = [one.strip() for one in settings.cors_origins.split(",") if one.strip()]
-        return Edge(hot, cold, self.metrics, self.log, settings.version, Cors(origins))
+        tracer = tracing.tracer(settings, self.traces)
+        return Edge(hot, cold, self.metrics, self.log, settings.version, Cors(origins), tracer)
 
     def _redis_address(self) -> Address | None:
         url = self.settings.redis_url
@@ -271,12 +278,15 @@ class Service:
 def create_app(settings: Settings, router: Router | None = None) -> Service:
     """Build the service; nothing is opened before `start`. Tests may bring their own router.
 
-    Raises `ConfigError` for a wrong providers file and `ValueError` for a wrong Redis URL.
+    Raises `ConfigError` for a wrong providers file and `ValueError` for a wrong Redis or trace URL.
     """
     metrics = Metrics()
+    log = JsonLog(settings.log_level, version=settings.version, colour=settings.colour)
     if router is None:
         from service.routing.router import Router as ConfiguredRouter
+        from service.telemetry.attempts import AttemptLog
         from service.telemetry.routing import RoutingMetrics
 
-        router = ConfiguredRouter.from_file(settings.providers_file, RoutingMetrics(metrics))
-    return Service(settings, metrics, router)
+        recorder = RoutingMetrics(metrics, AttemptLog(log))
+        router = ConfiguredRouter.from_file(settings.providers_file, recorder)
+    return Service(settings, metrics, log, router)

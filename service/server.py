@@ -70,6 +70,7 @@ async def _serve(service: Service, api: socket.socket, metrics: socket.socket) -
     settings = service.settings
     loop = asyncio.get_running_loop()
     install(service.log)
+    loop.set_exception_handler(_unseen)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     await service.start()
     # What start made lives for ever: the collector need not look at it again, and requests make few cycles.
@@ -99,6 +100,13 @@ async def _serve(service: Service, api: socket.socket, metrics: socket.socket) -
     await service.close()
     service.log.write("info", "stopped", {})
     return 0
+
+
+def _unseen(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """As the loop's own handler, without its list of objects: a task's repr quotes its exception."""
+    error = context.get("exception")
+    told = (type(error), error, error.__traceback__) if isinstance(error, BaseException) else None
+    logging.getLogger("asyncio").error("%s", context.get("message", "unknown"), exc_info=told)
 
 
 def _config(app: Any, **options: Any) -> uvicorn.Config:

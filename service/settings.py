@@ -139,6 +139,17 @@ class Settings(BaseSettings):
     cache_seconds: int = Field(3600, ge=0, le=2_592_000, description="How long answers are kept; 0: never.")
     cache_max_bytes: int = Field(262_144, ge=1024, le=16_777_216, description="Largest answer that is kept.")
 
+    # --- traces
+    trace_url: str = Field(
+        "", max_length=2000, description="OTLP/HTTP receiver, `http://127.0.0.1:4318`; empty: no tracing."
+    )
+    trace_headers: SecretStr | None = Field(None, description="`name=value,…`, sent to the receiver.")
+    trace_sample: float = Field(0.01, ge=0, le=1, description="Part of the requests that is recorded.")
+    trace_parent_based: bool = Field(
+        False,
+        description="The `sampled` flag of a caller's `traceparent` decides instead, if it sends one.",
+    )
+
     # --- how good answers look
     quality_sample: float = Field(
         0, ge=0, le=1, description="Part of the answers that is scored after it was sent; 0: none."

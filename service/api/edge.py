@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -18,8 +17,9 @@ from service.background import forever
 from service.middleware.cors import Cors
 from service.providers.errors import ProviderError
 from service.storage.database import StoreUnavailable
-from service.telemetry.logs import JsonLog
+from service.telemetry.logs import JsonLog, where
 from service.telemetry.metrics import Metrics
+from service.telemetry.traces import Trace, Tracer
 
 Handler = Callable[[Exchange], Awaitable[None]]
 
@@ -44,12 +44,14 @@ class Edge:
         log: JsonLog,
         version: str,
         cors: Cors,
+        tracer: Tracer | None = None,
     ) -> None:
         self._hot = hot
         self._cold = cold
         self._metrics = metrics
         self._log = log
         self._cors = cors
+        self._tracer = tracer
         self.paths = {path.encode(): path for path in hot}
         self.connections: set[Any] = set()
         self.common = Common([(b"build", version.encode()), *SECURITY_HEADERS])
@@ -81,6 +83,9 @@ class Edge:
         exchange.describe = self._describe
         exchange.task = task
         self._open.add(exchange)
+        if self._tracer is not None and exchange.path not in QUIET:
+            trace = exchange.trace = self._tracer.begin(exchange.headers, exchange.started)
+            exchange.lines = b"x-trace-id: %b\r\n" % trace.id.encode()
         try:
             if b"origin" in exchange.headers:
                 exchange.response_headers += self._cors.headers(exchange.headers)
@@ -126,7 +131,7 @@ class Edge:
             # The head is out: the only honest thing left is to break the connection off, and an app that
             # returns before its answer is whole makes the server do so.
             self._log.write(
-                "error", "broken_response", {"request_id": exchange.request_id, "error": trace(error)}
+                "error", "broken_response", {"request_id": exchange.request_id, "error": where(error)}
             )
             return
         await exchange.fail(self._describe(error, exchange))
@@ -142,6 +147,8 @@ class Edge:
             children = self._children[identity] = self._label(*identity)
         children[0].inc()
         children[1].observe(seconds)
+        if exchange.trace is not None:
+            self._trace(exchange, exchange.trace)
         if self._log.info_on and exchange.template not in QUIET:
             principal = exchange.principal
             self._log.write(
@@ -157,6 +164,20 @@ class Edge:
                     **exchange.fields,
                 },
             )
+
+    def _trace(self, exchange: Exchange, trace: Trace) -> None:
+        recording = trace.recording
+        if recording is not None and self._tracer is not None:
+            principal = exchange.principal
+            method = exchange.method if exchange.method in METHODS else "_OTHER"
+            attributes = {
+                "superagent.request_id": exchange.request_id,
+                "superagent.client": principal.id if principal is not None else None,
+                "superagent.outcome": exchange.fields.get("outcome"),
+                "superagent.cache": exchange.fields.get("cache"),
+            }
+            self._tracer.answered(recording, method, exchange.template, exchange.status, attributes)
+        exchange.fields["trace_id"] = trace.id
 
     def _label(self, method: str, template: str, status: int) -> tuple[Any, Any]:
         known = method if method in METHODS else "OTHER"
@@ -195,22 +216,13 @@ def as_api_error(error: Exception, exchange: Exchange, log: JsonLog) -> ApiError
             503, "A store this request needs does not answer; try again.", retry_after=error.retry_after
         )
     if isinstance(error, ProviderError):
-        where = f"{error.provider}: " if error.provider else ""
+        who = f"{error.provider}: " if error.provider else ""
         return ApiError(
-            error.http_status, where + error.message, param=error.param, retry_after=error.retry_after
+            error.http_status, who + error.message, param=error.param, retry_after=error.retry_after
         )
     log.write(
         "error",
         "unexpected",
-        {"request_id": exchange.request_id, "path": exchange.template, "error": trace(error)},
+        {"request_id": exchange.request_id, "path": exchange.template, "error": where(error)},
     )
     return ApiError(500, "Something went wrong here; the request id finds it in the logs.")
-
-
-def trace(error: BaseException) -> str:
-    """Where it happened, without the values that were in play: those may be prompts or secrets."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = " < ".join(
-        f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in reversed(frames)
-    )
-    return f"{type(error).__name__} at {where}"[:2000]

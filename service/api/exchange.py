@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from service.api import errors
 from service.api.errors import ApiError
 from service.auth.permissions import Principal
+from service.telemetry.traces import Trace
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -72,7 +73,7 @@ class Exchange:
         "_arrived", "_connection", "_parts", "_scope", "_waiter", "answered", "body_deadline", "chunked",
         "common", "describe", "disconnected", "error_body", "fields", "headers", "keep_alive", "lines",
         "method", "path", "principal", "query", "request_id", "response_headers", "started", "status",
-        "task", "template", "timed_out", "unread",
+        "task", "template", "timed_out", "trace", "unread",
     )  # fmt: skip
 
     describe: Callable[[Exception, Exchange], ApiError]
@@ -104,6 +105,7 @@ class Exchange:
         self.lines = b""
         self.response_headers: Headers = []
         self.fields: dict[str, Any] = {}  # what else the log line says
+        self.trace: Trace | None = None  # None while tracing is off
         # endpoints with another error format put theirs here
         self.error_body: Callable[[ApiError, str], bytes] = errors.body
         self._scope: dict[str, Any] | None = None

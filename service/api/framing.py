@@ -13,6 +13,9 @@ STATUS_LINE: Final = {one.value: f"HTTP/1.1 {one.value} {one.phrase}\r\n".encode
 CLOSING: Final = b"connection: close\r\n"
 CHUNKED: Final = b"transfer-encoding: chunked\r\n"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+# Fields whose lines are one list (RFC 9110, 5.3); of all others the last line counts. A second `traceparent`
+# makes both invalid that way, as it must.
+LISTS: Final = frozenset({b"traceparent", b"tracestate", b"x-forwarded-for"})
 
 
 def status_line(status: int) -> bytes:

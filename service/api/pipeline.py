@@ -4,6 +4,7 @@ trip, one provider call for identical requests, one usage row however it ends.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator
 from typing import Final, Protocol
 
@@ -25,6 +26,7 @@ from service.routing.context import CallContext
 from service.storage.journal import Journal
 from service.storage.redis_link import pack
 from service.telemetry.metrics import Metrics
+from service.telemetry.traces import admitted
 
 # Reserved for an answer whose length the client did not bound, until its usage is known.
 UNBOUNDED_ANSWER_TOKENS: Final = 512
@@ -92,7 +94,9 @@ class Pipeline:
     ) -> Call:
         """Admit the call and look into the cache. Raises `ApiError` 429 or 402."""
         plan = self._plans.plan(principal, exchange.template)
-        ctx = CallContext(request_id=exchange.request_id, deadline=exchange.started + self._seconds)
+        trace = exchange.trace
+        deadline = exchange.started + self._seconds
+        ctx = CallContext(request_id=exchange.request_id, deadline=deadline, trace=trace)
         call = Call(exchange, principal, request, ctx, plan, stream)
         if cacheable and self._cache_seconds and self._link is not None:
             call.policy = exact.policy(request, exchange.headers)
@@ -101,17 +105,22 @@ class Pipeline:
         if plan.tokens is not None or plan.budget_key:
             self._reserve(call)
         look = call.cache_key if call.policy.read else ""
+        began = 0.0 if trace is None or trace.recording is None else time.monotonic()
         decision, found = await self._admission.admit(plan, call.estimate, call.reserved, look)
         if decision.limit:
             exchange.lines += limit_lines(decision)
         if decision.scope:
             self._limited[decision.scope].inc()
+            if began:
+                admitted(trace, began, call.cache, decision.scope)
             raise refused(decision)
         if look:
             call.cache = "miss"
             entry = exact.unpack_entry(found) if found is not None else None
             if entry is not None:
                 self._found(call, entry, "exact")
+        if began:
+            admitted(trace, began, call.cache, None)
         exchange.watch_disconnect()
         return call
 

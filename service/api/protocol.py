@@ -135,7 +135,10 @@ class ApiProtocol(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.lower()] = value
+        name, headers = name.lower(), self._headers
+        if name in headers and name in framing.LISTS:
+            value = headers[name] + b"," + value
+        headers[name] = value
 
     def on_headers_complete(self) -> None:
         self._in_head = False

@@ -40,12 +40,16 @@ async def stream(
     with an error event and without `done`, so that nobody takes a broken stream for whole.
     """
     exchange = call.exchange
+    trace = exchange.trace
+    span = trace.recording.open("stream", {}) if trace is not None and trace.recording is not None else None
     events = pipeline.stream(call)
     try:
         first = await anext(events)
         renderer = make()
         await exchange.start_stream(route_headers(call))
         await exchange.write(renderer.first() + renderer.event(first))
+        if span is not None:
+            span.event("first_token")
         async for event in events:
             data = renderer.event(event)
             if data:
@@ -64,6 +68,9 @@ async def stream(
     else:
         pipeline.end(call, "ok")
         await exchange.finish(done)
+    finally:
+        if span is not None:
+            span.close("" if call.outcome == "ok" else call.outcome)
 
 
 def broken(error: ApiError, exchange: Exchange) -> bytes:

@@ -8,10 +8,11 @@ Headers = list[tuple[bytes, bytes]]
 
 METHODS: Final = b"GET, POST, PUT, DELETE, OPTIONS"
 ALLOWED: Final = (
-    b"authorization, content-type, x-api-key, cache-control, x-superagent-cache, anthropic-version"
+    b"authorization, content-type, x-api-key, cache-control, x-superagent-cache, anthropic-version, "
+    b"traceparent, tracestate"
 )
 EXPOSED: Final = (
-    b"x-request-id, x-superagent-provider, x-superagent-attempts, x-superagent-cache, retry-after"
+    b"x-request-id, x-trace-id, x-superagent-provider, x-superagent-attempts, x-superagent-cache, retry-after"
 )
 
 

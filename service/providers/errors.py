@@ -54,7 +54,8 @@ class ProviderError(Exception):
     """A provider did not do what was asked.
 
     `status` is the upstream's HTTP status (None when there was none), `retry_after` seconds from now,
-    `provider` the configured name. `param` names the field at fault when the upstream told.
+    `provider` the configured name. `param` names the field at fault when the upstream told, `upstream_id`
+    is the upstream's name for the request.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class ProviderError(Exception):
         status: int | None = None,
         retry_after: float | None = None,
         param: str | None = None,
+        upstream_id: str = "",
     ) -> None:
         self.kind: ErrorKind = kind
         self.message = message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…"
@@ -73,6 +75,7 @@ class ProviderError(Exception):
         self.status = status
         self.retry_after = retry_after
         self.param = param
+        self.upstream_id = upstream_id
         super().__init__(kind, self.message)
 
     @property

@@ -45,7 +45,7 @@ class OpenAICompatible:
     def __init__(self, config: ProviderConfig) -> None:
         self.name = config.name
         self.models = config.models
-        self._flavour = _flavour(config)
+        self.flavour, self._flavour = _flavour(config)
         key = config.key()
         self._upstream = HttpUpstream(config, self._flavour.base_url, classify, key)
         headers = {"user-agent": USER_AGENT, "content-type": "application/json"}
@@ -231,7 +231,7 @@ def _estimate(request: CanonicalRequest, parts: tuple[Text | ToolCall | Thinking
     return Usage(estimate_request(request), written, estimated=True)
 
 
-def _flavour(config: ProviderConfig) -> Flavour:
+def _flavour(config: ProviderConfig) -> tuple[str, Flavour]:
     name = config.flavour or ("generic" if config.base_url else "openai")
     if name not in FLAVOURS:
         raise ConfigError(
@@ -240,4 +240,4 @@ def _flavour(config: ProviderConfig) -> Flavour:
     flavour = FLAVOURS[name]
     if not config.base_url and not flavour.base_url:
         raise ConfigError(f"providers.{config.name}.base_url: empty; write the URL that ends before /chat.")
-    return flavour
+    return name, flavour

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from service.providers.base import Usage
+from service.telemetry.traces import Attributes, Span, Trace
 
 
 class Attempt(Struct, gc=False):
@@ -14,6 +15,7 @@ class Attempt(Struct, gc=False):
     model: str
     outcome: str = "open"
     seconds: float = 0.0
+    ttft: float | None = None  # seconds from the start of the try to the first token
 
 
 class CallContext(Struct, kw_only=True):
@@ -26,6 +28,8 @@ class CallContext(Struct, kw_only=True):
     request_id: str
     deadline: float
     policy: str | None = None
+    trace: Trace | None = None
+    span: Span | None = None  # what the attempts happen in; None: the request itself
     # filled by the router
     provider: str | None = None
     model: str | None = None
@@ -34,3 +38,4 @@ class CallContext(Struct, kw_only=True):
     ttft: float | None = None  # seconds from the start of the call to the first token
     usage: Usage | None = None
     cost_usd: float = 0.0
+    asked: Attributes | None = None  # what the span of each attempt says; None: the trace is not recorded

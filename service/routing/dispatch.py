@@ -20,6 +20,8 @@ from service.routing.context import Attempt, CallContext
 from service.routing.recorder import RoutingRecorder
 from service.routing.retry import RetryBudget, full_jitter
 from service.routing.target import Target
+from service.telemetry import genai
+from service.telemetry.traces import Span
 
 Result = TypeVar("Result")
 Sleep = Callable[[float], Awaitable[Any]]
@@ -31,24 +33,34 @@ PASSING = ("transport", "overloaded", "internal")
 class Pending:
     """An admitted attempt. Exactly one of `ok`, `failed` and `cancelled` ends it; later calls do nothing."""
 
-    __slots__ = ("_attempt", "_clock", "_open", "_permit", "_recorder", "began", "target")
+    __slots__ = (
+        "_clock", "_ctx", "_number", "_open", "_permit", "_recorder", "attempt", "began", "span", "target",
+    )  # fmt: skip
 
     def __init__(
         self,
         target: Target,
         permit: Permit,
-        attempt: Attempt,
+        ctx: CallContext,
         recorder: RoutingRecorder,
         clock: Callable[[], float],
     ) -> None:
         self.target = target
         self.began = clock()
+        self.attempt = Attempt(target.upstream.name, target.model)
+        ctx.attempts.append(self.attempt)
+        self.span: Span | None = None
+        self._ctx = ctx
+        self._number = len(ctx.attempts)
         self._permit = permit
-        self._attempt = attempt
         self._recorder = recorder
         self._clock = clock
         self._open = True
         target.load.in_flight += 1
+        trace = ctx.trace
+        if ctx.asked is not None and trace is not None and trace.recording is not None:
+            provider, number = target.upstream.provider, self._number
+            self.span = genai.began(trace.recording, provider, target.label, number, ctx.asked, ctx.span)
 
     def ok(self) -> None:
         if self._open:
@@ -68,20 +80,25 @@ class Pending:
             # It answered, and said that the request is wrong: the provider is well.
             target.upstream.breaker.success(self._permit)
         target.upstream.last_error = str(error)
-        self._end(error.kind)
+        self._end(error.kind, error)
 
     def cancelled(self) -> None:
         if self._open:
             self.target.upstream.breaker.release(self._permit)
             self._end("cancelled")
 
-    def _end(self, outcome: str) -> None:
+    def _end(self, outcome: str, error: ProviderError | None = None) -> None:
         self._open = False
-        target, attempt = self.target, self._attempt
+        target, attempt = self.target, self.attempt
         target.load.in_flight -= 1
         attempt.outcome = outcome
         attempt.seconds = self._clock() - self.began
-        self._recorder.request(target.upstream.name, target.label, outcome, attempt.seconds)
+        if self.span is not None:
+            if outcome == "ok":
+                self.span.close()
+            else:
+                genai.failed(self.span, outcome)
+        self._recorder.ended(self._ctx, attempt, target.label, self._number, error)
 
 
 class Dispatcher:
@@ -107,9 +124,7 @@ class Dispatcher:
         permit = target.upstream.breaker.admit()
         if permit is None:
             return None
-        attempt = Attempt(target.upstream.name, target.model)
-        ctx.attempts.append(attempt)
-        return Pending(target, permit, attempt, self._recorder, self._clock)
+        return Pending(target, permit, ctx, self._recorder, self._clock)
 
     async def run(
         self,
@@ -135,9 +150,12 @@ class Dispatcher:
             pending = self.begin(target, ctx)
             if pending is None:
                 failed.skipped(target)
+                _tell_skipped(target, ctx)
                 continue
             if previous is not None and previous.upstream is not target.upstream:
                 self._recorder.fallback(previous.upstream.name, target.upstream.name)
+                if pending.span is not None:
+                    pending.span.attributes["superagent.failover_from"] = previous.upstream.name
             previous = target
             try:
                 result = await start(target, ctx.deadline)
@@ -188,6 +206,12 @@ class Dispatcher:
             plan.appendleft(again)
         else:
             plan.append(again)
+
+
+def _tell_skipped(target: Target, ctx: CallContext) -> None:
+    if ctx.asked is not None and ctx.trace is not None and ctx.trace.recording is not None:
+        span = ctx.span or ctx.trace.recording.root
+        span.event("circuit_open", {"superagent.provider": target.upstream.name})
 
 
 class _Failures:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from service.providers.base import Usage
+from service.providers.base import ProviderError, Usage
+from service.routing.context import Attempt, CallContext
 
 
 class RoutingRecorder(Protocol):
@@ -14,7 +15,12 @@ class RoutingRecorder(Protocol):
     0 closed, 1 open, 2 half-open.
     """
 
-    def request(self, provider: str, model: str, status: str, seconds: float) -> None: ...
+    def ended(
+        self, ctx: CallContext, attempt: Attempt, model: str, number: int, error: ProviderError | None
+    ) -> None:
+        """An attempt is over, the call's `number`-th; `model` is its name in metrics, `error` what a failed
+        one failed with.
+        """
 
     def first_token(self, provider: str, seconds: float) -> None: ...
 
@@ -32,7 +38,9 @@ class RoutingRecorder(Protocol):
 class SilentRecorder:
     """Records nothing: for tests and tools."""
 
-    def request(self, provider: str, model: str, status: str, seconds: float) -> None:
+    def ended(
+        self, ctx: CallContext, attempt: Attempt, model: str, number: int, error: ProviderError | None
+    ) -> None:
         pass
 
     def first_token(self, provider: str, seconds: float) -> None:

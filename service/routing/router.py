@@ -36,6 +36,7 @@ from service.routing.hedge import run_hedged
 from service.routing.models import ModelEntry, Models, fitting
 from service.routing.recorder import RoutingRecorder, SilentRecorder
 from service.routing.target import Target, Upstream
+from service.telemetry import genai
 
 Result = TypeVar("Result")
 Opened = tuple[AsyncGenerator[StreamEvent, None], StreamEvent, StreamEvent]
@@ -101,6 +102,8 @@ class Router:
     async def complete(self, request: CanonicalRequest, ctx: CallContext) -> CanonicalResponse:
         """A whole answer. Raises `ProviderError` (see its subclasses for 404 and 503)."""
         ctx.started = self._clock()
+        if ctx.trace is not None and ctx.trace.recording is not None:
+            ctx.asked = genai.asked(request, stream=False)
 
         def start(target: Target, deadline: float) -> Awaitable[CanonicalResponse]:
             return target.upstream.provider.complete(_for(target, request), deadline)
@@ -109,6 +112,9 @@ class Router:
         pending.ok()
         pending.target.load.observe(self._clock() - pending.began)
         self._settle(pending.target, response.usage, ctx)
+        if pending.span is not None:
+            identity, model, finish = response.id, response.model, response.finish
+            genai.answered(pending.span, response.usage, identity=identity, model=model, finish=finish)
         return response
 
     async def stream(self, request: CanonicalRequest, ctx: CallContext) -> AsyncGenerator[StreamEvent, None]:
@@ -118,6 +124,8 @@ class Router:
         generator to hang up: the provider's connection is closed at once.
         """
         ctx.started = self._clock()
+        if ctx.trace is not None and ctx.trace.recording is not None:
+            ctx.asked = genai.asked(request, stream=True)
 
         async def start(target: Target, deadline: float) -> Opened:
             return await _open(target, request, deadline)
@@ -127,8 +135,11 @@ class Router:
         target = pending.target
         begun = self._clock()
         ctx.ttft = begun - ctx.started
-        target.load.observe(begun - pending.began)
-        self._recorder.first_token(target.upstream.name, begun - pending.began)
+        ttft = pending.attempt.ttft = begun - pending.began
+        target.load.observe(ttft)
+        self._recorder.first_token(target.upstream.name, ttft)
+        if pending.span is not None:
+            genai.first_token(pending.span, head, ttft)
         written = 0
         try:
             yield head
@@ -144,6 +155,8 @@ class Router:
                 event = await anext(events)
             assert isinstance(event, StreamEnd)
             self._finish(pending, event.usage, ctx, begun)
+            if pending.span is not None:
+                genai.answered(pending.span, event.usage, finish=event.finish)
             yield event
         except ProviderError as error:
             pending.failed(error)
@@ -162,6 +175,8 @@ class Router:
     async def embed(self, request: EmbeddingRequest, ctx: CallContext) -> EmbeddingResponse:
         """Vectors; only targets of the same model are asked, because vectors do not compare across models."""
         ctx.started = self._clock()
+        if ctx.trace is not None and ctx.trace.recording is not None:
+            ctx.asked = genai.embedding(request)
         targets = self._models.resolve(request.model)
         same = [target for target in targets if target.model == targets[0].model]
 
@@ -171,6 +186,8 @@ class Router:
         response, pending = await self._dispatch.run(same, ctx, start)
         pending.ok()
         self._settle(pending.target, response.usage, ctx)
+        if pending.span is not None:
+            genai.answered(pending.span, response.usage, model=response.model)
         return response
 
     # --- choosing and settling ---------------------------------------------------------------------

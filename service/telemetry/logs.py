@@ -10,11 +10,13 @@ import asyncio
 import logging
 import os
 import time
+import traceback
 from typing import Any, Final
 
 import orjson
 
 BATCH_SECONDS: Final = 0.01
+MESSAGE_LIMIT: Final = 500  # of what libraries say
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -79,7 +81,7 @@ class JsonLog:
 
 
 class StandardHandler(logging.Handler):
-    """Brings what libraries say through `logging` into the same stream, traceback included."""
+    """Brings what libraries say through `logging` into the same stream, with the place of an exception."""
 
     def __init__(self, log: JsonLog) -> None:
         super().__init__()
@@ -89,10 +91,21 @@ class StandardHandler(logging.Handler):
         level = "error" if record.levelno >= 40 else "warning" if record.levelno >= 30 else "info"
         if record.levelno < 20:
             level = "debug"
-        fields: dict[str, Any] = {"logger": record.name, "message": record.getMessage()}
-        if record.exc_info:
-            fields["error"] = logging.Formatter().formatException(record.exc_info)
+        # asyncio's later lines show tasks and their exceptions, which quote whatever was in play.
+        message = record.getMessage().partition("\n")[0][:MESSAGE_LIMIT]
+        fields: dict[str, Any] = {"logger": record.name, "message": message}
+        if record.exc_info and record.exc_info[1] is not None:
+            fields["error"] = where(record.exc_info[1])
         self._log.write(level, "log", fields)
+
+
+def where(error: BaseException) -> str:
+    """Where it happened, without the values that were in play: those may be prompts or secrets."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [
+        f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in reversed(frames)
+    ]
+    return f"{type(error).__name__} at {' < '.join(places)}"[:2000]
 
 
 def install(log: JsonLog) -> None:

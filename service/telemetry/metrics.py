@@ -148,6 +148,10 @@ AGENT_REQUESTS: Final = Definition(
 AGENT_DURATION: Final = Definition(
     "superagent_agent_duration_seconds", "histogram", "Time of one message at an agent.", ("agent",), LATENCY
 )
+TRACE_SPANS: Final = Definition(
+    "superagent_trace_spans_total", "counter",
+    "Spans by what became of them: `sent`, `rejected` by the receiver, or `dropped` here.", ("outcome",),
+)  # fmt: skip
 BUILD_INFO: Final = Definition(
     "superagent_build_info", "gauge", "Always 1; what runs here.", ("version", "colour")
 )
@@ -159,13 +163,14 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
     DEBATES, DEBATES_ACTIVE, DEBATE_DURATION, DEBATE_QUALITY, DEBATE_CONSENSUS,
     CACHE_HITS, CACHE_MISSES, CACHE_SAVED, RATE_LIMITED, SECURITY_EVENTS,
     AGENT_REQUESTS, AGENT_DURATION, ANSWER_QUALITY,
-    JOURNAL_PENDING, DEPENDENCY_UP, BUILD_INFO,
+    JOURNAL_PENDING, DEPENDENCY_UP, TRACE_SPANS, BUILD_INFO,
 )  # fmt: skip
 
 CACHES: Final = ("exact", "semantic")
 LIMIT_SCOPES: Final = ("global", "client", "endpoint", "tokens", "budget", "auth")
 DEBATE_STATUSES: Final = ("completed", "cancelled", "failed")
 DEPENDENCIES: Final = ("postgres", "redis")
+SPAN_OUTCOMES: Final = ("sent", "rejected", "dropped")
 
 
 class Metrics:
@@ -204,6 +209,7 @@ class Metrics:
         self.security_events = self._counter(SECURITY_EVENTS)
         self.journal_pending = self._gauge(JOURNAL_PENDING)
         self.dependency_up = self._gauge(DEPENDENCY_UP)
+        self.trace_spans = self._counter(TRACE_SPANS)
         self.build_info = self._gauge(BUILD_INFO)
         for cache in CACHES:
             self.cache_hits.labels(cache)
@@ -214,6 +220,8 @@ class Metrics:
             self.debates.labels(status)
         for dependency in DEPENDENCIES:
             self.dependency_up.labels(dependency)
+        for outcome in SPAN_OUTCOMES:
+            self.trace_spans.labels(outcome)
 
     def _counter(self, what: Definition) -> Counts:
         name = what.name.removesuffix("_total")

@@ -1,29 +1,36 @@
-"""What routing reports, as metrics; label children are looked up once."""
+"""What routing reports, as metrics and log records; label children are looked up once."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from service.providers.base import Usage
+from service.providers.base import ProviderError, Usage
+from service.routing.context import Attempt, CallContext
+from service.telemetry.attempts import AttemptLog
 from service.telemetry.metrics import Metrics
 
 
 class RoutingMetrics:
     """Implements `service.routing.recorder.RoutingRecorder`."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, attempts: AttemptLog) -> None:
         self._metrics = metrics
+        self._attempts = attempts
         self._requests: dict[tuple[str, str, str], Any] = {}
         self._providers: dict[str, tuple[Any, Any, Any]] = {}
         self._usage: dict[tuple[str, str], tuple[Any, Any, Any, Any]] = {}
 
-    def request(self, provider: str, model: str, status: str, seconds: float) -> None:
-        identity = (provider, model, status)
+    def ended(
+        self, ctx: CallContext, attempt: Attempt, model: str, number: int, error: ProviderError | None
+    ) -> None:
+        identity = (attempt.provider, model, attempt.outcome)
         child = self._requests.get(identity)
         if child is None:
             child = self._requests[identity] = self._metrics.provider_requests.labels(*identity)
         child.inc()
-        self._of(provider)[0].observe(seconds)
+        self._of(attempt.provider)[0].observe(attempt.seconds)
+        if error is not None or self._attempts.all:
+            self._attempts.write(ctx, attempt, model, number, error)
 
     def first_token(self, provider: str, seconds: float) -> None:
         self._of(provider)[1].observe(seconds)

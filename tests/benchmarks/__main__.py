@@ -6,8 +6,8 @@
     make bench ARGS="--python /usr/bin/python3.11"    another interpreter, with the packages of this one
 
 CPU per request is what counts: it is steadier than requests per second on a machine that does other things.
-Everything runs on loopback, with **everything on** (key, four limits, cache, breaker, journal, metrics, log)
-over a real Postgres and a real Valkey. Parts:
+Everything runs on loopback, with **everything on** (key, four limits, cache, breaker, journal, metrics, log,
+traces sampled out) over a real Postgres and a real Valkey. Parts:
 
     miss hit plain stream  CPU per request, in rounds that take turns with the floor
     latency                what is added to the upstream's p50 and p99 at half of saturation

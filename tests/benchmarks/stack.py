@@ -21,6 +21,9 @@ EVERYTHING_ON = {
     "LIMIT_CLIENT_PER_MINUTE": "90000000",
     "LIMIT_CLIENT_TOKENS_PER_MINUTE": "900000000",
     "LIMIT_ENDPOINTS": '{"/v1/chat/completions": 90000000}',
+    # Traced, and sampled out: the receiver is never called.
+    "TRACE_URL": "http://127.0.0.1:9",
+    "TRACE_SAMPLE": "0",
 }
 TEXT = "What is the answer to everything, in a sentence or two?"
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from service.api.exchange import Exchange
 from tests.service.fake import FakeRouter
 from tests.service.running import Running, prepare, running
 
@@ -142,6 +143,26 @@ async def test_head_and_percent_encoded_paths_are_understood(up: tuple[Running, 
         assert "content-length" in head
         client.send("GET /health/live HTTP/1.1\r\n\r\n")  # nothing of a body lies before this answer
         assert (await client.answer())[0] == 200
+
+
+async def test_a_list_in_several_lines_is_one_list_and_of_others_the_last_line_counts(
+    up: tuple[Running, str],
+) -> None:
+    service, key = up
+    seen: dict[bytes, bytes] = {}
+    edge = service.service.edge
+    inner = edge._cold
+
+    async def look(exchange: Exchange) -> None:
+        seen.update(exchange.headers)
+        await inner(exchange)
+
+    edge._cold = look
+    async with connected(service) as socket:
+        lines = "X-Forwarded-For: 1.1.1.1\r\nx-forwarded-for: 2.2.2.2\r\nX-Api-Key: old\r\n"
+        socket.send(f"GET /v1/models HTTP/1.1\r\nhost: x\r\n{lines}x-api-key: {key}\r\n\r\n")
+        await socket.answer()
+    assert seen[b"x-forwarded-for"] == b"1.1.1.1,2.2.2.2" and seen[b"x-api-key"] == key.encode()
 
 
 async def test_a_wish_to_upgrade_is_answered_as_http(up: tuple[Running, str]) -> None:

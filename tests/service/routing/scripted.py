@@ -21,7 +21,7 @@ from service.providers.base import (
     Usage,
 )
 from service.providers.config import ProviderConfig, ProvidersConfig, RoutingConfig
-from service.routing.context import CallContext
+from service.routing.context import Attempt, CallContext
 from service.routing.router import Router
 
 USED = Usage(10, 5)
@@ -96,12 +96,16 @@ class Recorder:
 
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
+        self.ends: list[tuple[int, Attempt, ProviderError | None]] = []
 
     def of(self, kind: str) -> list[tuple[Any, ...]]:
         return [one[1:] for one in self.told if one[0] == kind]
 
-    def request(self, provider: str, model: str, status: str, seconds: float) -> None:
-        self.told.append(("request", provider, model, status, seconds))
+    def ended(
+        self, ctx: CallContext, attempt: Attempt, model: str, number: int, error: ProviderError | None
+    ) -> None:
+        self.told.append(("request", attempt.provider, model, attempt.outcome, attempt.seconds))
+        self.ends.append((number, attempt, error))
 
     def first_token(self, provider: str, seconds: float) -> None:
         self.told.append(("first_token", provider, seconds))
