@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ class SuperAgent:
         return {**base, "SUPERAGENT_HOME": str(self.home), **more}
 
     def start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
+        """It can be interrupted as at a terminal, also where the run itself is a shell's background job."""
         return subprocess.Popen(
             [sys.executable, "-m", "infra.cli", *words],
             cwd=CHECKOUT,
@@ -33,6 +35,7 @@ class SuperAgent:
             stderr=subprocess.PIPE,
             text=True,
             env=self.environment(**environment),
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def run(self, *words: str, seconds: float = 240, **environment: str) -> subprocess.CompletedProcess[str]:

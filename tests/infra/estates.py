@@ -1,7 +1,10 @@
-"""Recorded estates for tests: each combination of stack and compute runs once a test process."""
+"""Recorded estates for tests: each combination of stack and compute runs once a test run."""
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pickle
 import re
 import shutil
 import tempfile
@@ -26,8 +29,27 @@ ALL = [("local", "local"), *CLOUD]
 
 @cache
 def estate(stack: str, compute: str) -> Recorded:
-    """The estate of this checkout."""
-    return recorded(stack, {} if compute == "local" else {"compute": compute})
+    """The estate of this checkout; whichever worker asks first runs the program, the others read its result."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    overrides = {} if compute == "local" else {"compute": compute}
+    if run is None:
+        return recorded(stack, overrides)
+    folder = shared(run)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with (folder / f"{stack}-{compute}").open("a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        if kept := file.read():
+            found: Recorded = pickle.loads(kept)
+            return found
+        found = recorded(stack, overrides)
+        file.write(pickle.dumps(found))
+        return found
+
+
+def shared(run: str) -> Path:
+    """Where the workers of one run keep estates; removed when it ends (tests/conftest.py)."""
+    return Path(tempfile.gettempdir()) / f"superagent-estates-{run}"
 
 
 def recorded(stack: str, overrides: Mapping[str, str], checkout: Path = CHECKOUT) -> Recorded:

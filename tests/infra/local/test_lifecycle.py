@@ -28,7 +28,10 @@ def test_an_interrupted_first_up_leaves_no_file_and_no_process(superagent, name)
     process = superagent.start("up")
     wait_until(lambda: (place.data / "postgres").exists(), "Postgres has its folder", 60)
     process.send_signal(getattr(signal, name))
-    _, complaint = process.communicate(timeout=60)
+    try:
+        _, complaint = process.communicate(timeout=120)
+    finally:
+        process.kill()  # an `up` that goes on would keep the state folder from being purged
     assert process.returncode == 130, complaint
     assert "Interrupted" in complaint
     assert not place.root.exists()
