@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import tempfile
 from collections.abc import Callable, Iterator
@@ -28,6 +29,8 @@ EVERYTHING_ON = {
 TEXT = "What is the answer to everything, in a sentence or two?"
 
 Make = Callable[[int], bytes]
+
+_SERIAL = itertools.count()  # of the run: what one row asked would be in the cache for the next
 
 
 class Stack:
@@ -104,12 +107,9 @@ def stack(module: str = "service") -> Iterator[Stack]:
 
 def chat(key: str, kind: str, headers: str = "") -> Make:
     """Requests: `miss` are all different, `hit` all the same, `plain` not to be cached, `stream` streamed."""
-    serial = 0
 
     def make(number: int) -> bytes:
-        nonlocal serial
-        serial += 1
-        text = f"{TEXT} {serial}" if kind == "miss" else TEXT
+        text = f"{TEXT} {next(_SERIAL)}" if kind == "miss" else TEXT
         body: dict[str, object] = {"model": "bench", "messages": [{"role": "user", "content": text}]}
         if kind in ("miss", "hit"):
             body["temperature"] = 0
