@@ -23,8 +23,8 @@ from service.providers.errors import ProviderError
 from service.providers.tokens import estimate_request
 from service.quality.scorer import Scorer
 from service.routing.context import CallContext
+from service.storage.commands import set_for
 from service.storage.journal import Journal
-from service.storage.redis_link import pack
 from service.telemetry.metrics import Metrics
 from service.telemetry.traces import admitted
 
@@ -187,9 +187,7 @@ class Pipeline:
         if kept and self._link is not None:
             data = exact.pack_entry(entry)
             if len(data) <= self._cache_bytes:
-                self._link.post(
-                    pack(("SET", call.cache_key, data, "EX", self._cache_seconds)), 1, call.plan.tag
-                )
+                self._link.post(set_for(call.cache_key, data, self._cache_seconds), 1, call.plan.tag)
         return entry
 
     # --- streams

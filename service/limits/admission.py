@@ -9,6 +9,7 @@ from typing import Final
 from service.limits.limiter import Decision, Plan, admit_command, read, settle_command
 from service.limits.local import LocalBuckets
 from service.limits.script import ADMIT, SETTLE
+from service.storage.commands import get
 from service.storage.database import StoreUnavailable
 from service.storage.redis_cluster import RedisCluster
 from service.storage.redis_link import RedisError, RedisLink, pack
@@ -61,7 +62,7 @@ class Admission:
         limited = bool(plan.buckets or plan.budget_key)
         data = admit_command(plan, tokens, reserve_micro) if limited else b""
         if cache_key:
-            data += pack(("GET", cache_key))
+            data += get(cache_key)
         elif not limited:
             return Decision(), None
         try:

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from msgspec import Struct
+
 from service.auth.permissions import Principal
 from service.limits.gcra import Bucket, remaining
 from service.limits.script import ADMIT_SHA, SETTLE_SHA
+from service.storage.commands import bulk, evalsha
 from service.storage.redis_link import pack
 
 PLANS_KEPT: Final = 250_000
@@ -46,8 +49,7 @@ class Plan:
     packed: bytes = b""  # the command up to what changes from call to call, rendered at first use
 
 
-@dataclass(slots=True)
-class Decision:
+class Decision(Struct, gc=False):
     """What was decided; `scope` is empty when admitted. `retry_seconds` is None for a spent budget."""
 
     scope: str = ""
@@ -131,9 +133,9 @@ def admit_command(plan: Plan, tokens: int, reserve_micro: int) -> bytes:
     """The packed script call for this request."""
     data = plan.packed or _render(plan)
     if plan.tokens is not None:
-        data += _bulk(min(tokens, plan.tokens.burst))
+        data += bulk(min(tokens, plan.tokens.burst))
     if plan.budget_key:
-        data += _bulk(plan.budget_micro) + _bulk(reserve_micro)
+        data += bulk(plan.budget_micro) + bulk(reserve_micro)
     return data
 
 
@@ -146,34 +148,29 @@ def _render(plan: Plan) -> bytes:
     return plan.packed
 
 
-def _bulk(number: int) -> bytes:
-    text = b"%d" % number
-    return b"$%d\r\n%b\r\n" % (len(text), text)
-
-
 def settle_command(plan: Plan, token_change: int, micro_change: int) -> bytes | None:
     """What corrects the reservations after the call; None when there is nothing to correct."""
-    keys: list[str] = []
-    changes: list[Any] = []
-    if plan.tokens is not None and token_change:
-        keys.append(plan.tokens.key)
-        changes.append(round(token_change * plan.tokens.emission))
-    if plan.budget_key and micro_change:
-        keys.append(plan.budget_key)
-        changes.append(micro_change)
-    return pack(("EVALSHA", SETTLE_SHA, len(keys), *keys, *changes)) if keys else None
+    tokens = plan.tokens if token_change else None
+    budget = plan.budget_key if micro_change else ""
+    if tokens is None:
+        return evalsha(SETTLE_SHA, budget, micro_change) if budget else None
+    change = round(token_change * tokens.emission)
+    if budget:
+        return pack(("EVALSHA", SETTLE_SHA, 2, tokens.key, budget, change, micro_change))
+    return evalsha(SETTLE_SHA, tokens.key, change)
 
 
 def read(plan: Plan, answer: list[int]) -> Decision:
     """The script's (or the local buckets') answer as a decision."""
     verdict, count = answer[0], len(plan.buckets)
-    decision = Decision()
     client = plan.client
-    if client is not None:
+    if client is None:
+        decision = Decision()
+    else:
         ahead = answer[1 + plan.position]
-        decision.limit = client.per_minute
-        decision.remaining = remaining(client, ahead)
-        decision.reset_seconds = ahead / 1e6
+        decision = Decision("", 0.0, client.per_minute, remaining(client, ahead), ahead / 1e6)
+    if not verdict:
+        return decision
     if verdict == count + 1:
         decision.scope, decision.retry_seconds = "budget", None
     elif verdict > 0:

@@ -63,6 +63,7 @@ class Database:
             timeout=self._timeout,
             command_timeout=self._timeout,
             max_inactive_connection_lifetime=300,
+            reset=_nothing_to_reset,
             server_settings={"application_name": "superagent"},
         )
         await self._probe()
@@ -122,6 +123,12 @@ class Database:
             self.available = available
             for listener in self.on_change:
                 listener(available)
+
+
+async def _nothing_to_reset(_: Any) -> None:
+    """Nothing here changes a session: locks belong to transactions, listeners have connections of their own.
+    So a returned connection needs no round trip; asyncpg still rolls an open transaction back.
+    """
 
 
 def _sentence(error: BaseException) -> str:

@@ -58,14 +58,8 @@ class Address:
         return commands
 
 
-class _Pending:
-    __slots__ = ("expected", "future", "replies", "sent")
-
-    def __init__(self, future: asyncio.Future[list[Any]] | None, expected: int, sent: float) -> None:
-        self.future = future
-        self.expected = expected
-        self.replies: list[Any] = []
-        self.sent = sent
+# Who waits (nobody, for what was posted), for how many replies, since when (loop seconds).
+_Pending = tuple[asyncio.Future[list[Any]] | None, int, float]
 
 
 class _Connection(asyncio.Protocol):
@@ -76,7 +70,8 @@ class _Connection(asyncio.Protocol):
         self._reader = hiredis.Reader(replyError=RedisError)
         self._transport: asyncio.Transport | None = None
         self._out: list[bytes] = []
-        self._leaving = False
+        self._leaving = self._posting = False
+        self._replies: list[Any] = []
         self.pending: deque[_Pending] = deque()
         self.closed: asyncio.Future[None] = loop.create_future()
 
@@ -84,24 +79,28 @@ class _Connection(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
-        reader, pending = self._reader, self.pending
+        reader, pending, replies = self._reader, self.pending, self._replies
         reader.feed(data)
         try:
             while (reply := reader.gets()) is not False:
-                first = pending[0]
-                first.replies.append(reply)
-                if len(first.replies) == first.expected:
-                    pending.popleft()
-                    future = first.future
-                    if future is not None and not future.done():
-                        future.set_result(first.replies)
+                replies.append(reply)
+                future, expected, _ = pending[0]
+                if len(replies) < expected:
+                    continue
+                pending.popleft()
+                if future is None:
+                    replies.clear()
+                    continue
+                if not future.done():
+                    future.set_result(replies)
+                replies = self._replies = []
         except (hiredis.ProtocolError, IndexError):
             self.drop()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         while self.pending:
-            future = self.pending.popleft().future
+            future = self.pending.popleft()[0]
             if future is not None and not future.done():
                 future.set_exception(StoreUnavailable("redis"))
         if not self.closed.done():
@@ -112,7 +111,7 @@ class _Connection(asyncio.Protocol):
         if self._transport is None:
             future.set_exception(StoreUnavailable("redis"))
             return future
-        self.pending.append(_Pending(future, expected, self._loop.time()))
+        self.pending.append((future, expected, self._loop.time()))
         if not self._leaving:
             self._leaving = True
             self._loop.call_soon(self._flush)
@@ -123,10 +122,15 @@ class _Connection(asyncio.Protocol):
         """As `send`, for what nobody waits for: it leaves with the next command or a moment later."""
         if self._transport is None:
             return
-        self.pending.append(_Pending(None, expected, self._loop.time()))
-        if not self._out and not self._leaving:
-            self._loop.call_later(POST_SECONDS, self._flush)
+        self.pending.append((None, expected, self._loop.time()))
+        if not self._leaving and not self._posting:
+            self._posting = True
+            self._loop.call_later(POST_SECONDS, self._flush_posted)
         self._out.append(data)
+
+    def _flush_posted(self) -> None:
+        self._posting = False
+        self._flush()
 
     def _flush(self) -> None:
         self._leaving = False
@@ -248,7 +252,7 @@ class RedisLink:
 
     def _overdue(self, connection: _Connection) -> bool:
         now = asyncio.get_running_loop().time()
-        return bool(connection.pending) and now - connection.pending[0].sent > self._timeout
+        return bool(connection.pending) and now - connection.pending[0][2] > self._timeout
 
     def _turn(self, available: bool) -> None:
         if available != self.available:
