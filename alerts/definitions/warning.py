@@ -88,8 +88,8 @@ ALERTS: Final = (
         """,
         "5m",
         "{{ $labels.environment }}: Postgres runs out of connections",
-        "{{ $value | humanizePercentage }} of max_connections of {{ $labels.server }} are taken; the limit is "
-        "80 %.",
+        "{{ $value | humanizePercentage }} of max_connections of {{ $labels.server }} are taken; the limit "
+        "is 80 %.",
         team="data",
     ),
     # A server without maxmemory reports 0, and 0 as divisor is no alert.
