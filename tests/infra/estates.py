@@ -29,7 +29,7 @@ ALL = [("local", "local"), *CLOUD]
 
 @cache
 def estate(stack: str, compute: str) -> Recorded:
-    """The estate of this checkout; the worker that asks first runs the program, the others read its result."""
+    """The estate of this checkout; whoever asks first runs the program, the others read its result."""
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
     overrides = {} if compute == "local" else {"compute": compute}
     if run is None:
