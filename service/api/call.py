@@ -26,8 +26,8 @@ class Call:
     """One call on its way; `cache` is `exact`, `shared`, `miss` or `bypass`."""
 
     __slots__ = (
-        "answer", "cache", "cache_key", "cached", "ctx", "estimate", "exchange", "free", "outcome", "plan",
-        "policy", "principal", "request", "reserved", "stream",
+        "answer", "cache", "cache_key", "cached", "choices", "ctx", "estimate", "exchange", "free", "outcome",
+        "plan", "policy", "principal", "request", "reserved", "stream",
     )  # fmt: skip
 
     def __init__(
@@ -45,6 +45,7 @@ class Call:
         self.cache = "bypass"
         self.cached: Entry | None = None
         self.free = False  # answered by what another call paid for
+        self.choices = 1  # answers that were asked for
         self.estimate = 0
         self.reserved = 0
         self.outcome = ""

@@ -6,12 +6,12 @@ import time
 
 from service.api import openai_answer as answer
 from service.api import openai_request as wire
-from service.api.call import json_lines
+from service.api.call import Call, json_lines
 from service.api.decode import decode
 from service.api.exchange import Exchange
 from service.api.gate import Gate
 from service.api.pipeline import Pipeline
-from service.api.streaming import stream, whole
+from service.api.streaming import several, stream, whole
 
 
 class ChatCompletions:
@@ -30,9 +30,14 @@ class ChatCompletions:
         if data is None:
             data = await exchange.body(self._max_body, self._body_seconds)
         asked = decode(wire.DECODER, data)
-        call = await pipeline.begin(exchange, principal, wire.parse(asked), bool(asked.stream))
+        request, streamed = wire.parse(asked), bool(asked.stream)
+        if asked.n is not None and asked.n > 1:
+            call = await pipeline.begin(exchange, principal, request, streamed, choices=asked.n)
+            await self._several(call, asked)
+            return
+        call = await pipeline.begin(exchange, principal, request, streamed)
         identity = "chatcmpl-" + exchange.request_id[4:]
-        if asked.stream:
+        if streamed:
             options = asked.stream_options
             include_usage = options is not None and options.include_usage
 
@@ -40,8 +45,32 @@ class ChatCompletions:
                 model = call.ctx.model or call.request.model
                 return answer.StreamRenderer(identity, int(time.time()), model, include_usage=include_usage)
 
-            await stream(pipeline, call, renderer, answer.DONE)
+            await stream(pipeline, call, pipeline.stream(call), renderer, answer.DONE)
             return
         rendered = answer.render(await whole(pipeline, call), identity, int(time.time()))
         pipeline.end(call, "ok")  # in the journal before the client has its answer
+        await exchange.reply(200, json_lines(call), rendered)
+
+    async def _several(self, call: Call, asked: wire.ChatRequest) -> None:
+        pipeline, exchange = self._pipeline, call.exchange
+        identity, created = "chatcmpl-" + exchange.request_id[4:], int(time.time())
+        if asked.stream:
+            options = asked.stream_options
+            include_usage = options is not None and options.include_usage
+
+            def renderer() -> answer.SeveralRenderer:
+                model = call.ctx.model or call.request.model
+                return answer.SeveralRenderer(
+                    [
+                        answer.StreamRenderer(
+                            identity, created, model, include_usage=include_usage, index=index
+                        )
+                        for index in range(call.choices)
+                    ]
+                )
+
+            await stream(pipeline, call, pipeline.choices.stream(call), renderer, answer.DONE)
+            return
+        rendered = answer.render_several(await several(pipeline, call), identity, created)
+        pipeline.end(call, "ok")
         await exchange.reply(200, json_lines(call), rendered)

@@ -32,7 +32,12 @@ class Messages:
         identity = "msg_" + exchange.request_id[4:]
         if asked.stream:
             await stream(
-                pipeline, call, lambda: _Renderer(identity, call.ctx.model or call.request.model), b"", _cut
+                pipeline,
+                call,
+                pipeline.stream(call),
+                lambda: _Renderer(identity, call.ctx.model or call.request.model),
+                b"",
+                _cut,
             )
             return
         rendered = answer.render(await whole(pipeline, call), identity)

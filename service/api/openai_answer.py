@@ -5,11 +5,13 @@ Format: https://platform.openai.com/docs/api-reference/chat (checked against the
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from service.api.choices import ChoiceEvent, add
 from service.providers.base import (
     CanonicalResponse,
     FinishReason,
@@ -85,6 +87,22 @@ def usage(used: Usage) -> dict[str, Any]:
 
 def render(answer: CanonicalResponse, completion_id: str, created: int) -> bytes:
     """The whole answer as the body of a response."""
+    return _body([answer], answer.usage, completion_id, created)
+
+
+def render_several(answers: list[CanonicalResponse], completion_id: str, created: int) -> bytes:
+    """Several answers as the choices of one response, in order."""
+    return _body(answers, add([one.usage for one in answers]), completion_id, created)
+
+
+def _body(answers: list[CanonicalResponse], used: Usage, completion_id: str, created: int) -> bytes:
+    choices = [_choice(index, one) for index, one in enumerate(answers)]
+    return encode(
+        Completion(completion_id, "chat.completion", created, answers[0].model, choices, usage(used))
+    )
+
+
+def _choice(index: int, answer: CanonicalResponse) -> Choice:
     text: list[str] = []
     thinking: list[str] = []
     calls: list[ToolCallOut] = []
@@ -100,16 +118,7 @@ def render(answer: CanonicalResponse, completion_id: str, created: int) -> bytes
         message.tool_calls = calls
     if any(thinking):
         message.reasoning_content = "".join(thinking)
-    return encode(
-        Completion(
-            completion_id,
-            "chat.completion",
-            created,
-            answer.model,
-            [Choice(0, message, None, FINISH[answer.finish])],
-            usage(answer.usage),
-        )
-    )
+    return Choice(index, message, None, FINISH[answer.finish])
 
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -118,16 +127,19 @@ DONE: Final = b"data: [DONE]\n\n"
 class StreamRenderer:
     """Events of one stream as server-sent events; everything that repeats is rendered once."""
 
-    __slots__ = ("_head", "_include_usage", "_tail", "_text")
+    __slots__ = ("_head", "_include_usage", "_opening", "_tail", "_text")
 
-    def __init__(self, completion_id: str, created: int, model: str, *, include_usage: bool) -> None:
+    def __init__(
+        self, completion_id: str, created: int, model: str, *, include_usage: bool, index: int = 0
+    ) -> None:
         self._head = b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,' % (
             encode(completion_id),
             created,
             encode(model),
         )
         null_usage = b',"usage":null' if include_usage else b""
-        self._text = self._head + b'"choices":[{"index":0,"delta":{"content":'
+        self._opening = self._head + b'"choices":[{"index":%d,"delta":{' % index
+        self._text = self._opening + b'"content":'
         self._tail = b'},"logprobs":null,"finish_reason":null}]' + null_usage + b"}\n\n"
         self._include_usage = include_usage
 
@@ -149,22 +161,51 @@ class StreamRenderer:
         if type(event) is ThinkingDelta:
             return self._delta(b'"reasoning_content":' + encode(event.text)) if event.text else b""
         if type(event) is StreamEnd:
-            return self._end(event)
+            return self.end(event) + self.used(event.usage)
         return b""
 
-    def _delta(self, fields: bytes) -> bytes:
-        return self._head + b'"choices":[{"index":0,"delta":{' + fields + self._tail
-
-    def _end(self, end: StreamEnd) -> bytes:
+    def end(self, end: StreamEnd) -> bytes:
         null_usage = b',"usage":null' if self._include_usage else b""
-        last = (
-            self._head
-            + b'"choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":%b}]%b}\n\n'
-            % (
-                encode(FINISH[end.finish]),
-                null_usage,
-            )
-        )
-        if self._include_usage:
-            last += self._head + b'"choices":[],"usage":' + encode(usage(end.usage)) + b"}\n\n"
-        return last
+        reason = encode(FINISH[end.finish])
+        return self._opening + b'},"logprobs":null,"finish_reason":%b}]%b}\n\n' % (reason, null_usage)
+
+    def used(self, used: Usage) -> bytes:
+        """The chunk after the last one; empty unless it was asked for."""
+        if not self._include_usage:
+            return b""
+        return self._head + b'"choices":[],"usage":' + encode(usage(used)) + b"}\n\n"
+
+    def _delta(self, fields: bytes) -> bytes:
+        return self._opening + fields + self._tail
+
+
+class OneChoice(Protocol):
+    """What renders the events of one choice."""
+
+    def first(self) -> bytes: ...
+
+    def event(self, event: StreamEvent) -> bytes: ...
+
+    def end(self, end: StreamEnd) -> bytes: ...
+
+    def used(self, used: Usage) -> bytes: ...
+
+
+class SeveralRenderer:
+    """Events of several choices as one stream; what they used together stands after the last end."""
+
+    def __init__(self, choices: Sequence[OneChoice]) -> None:
+        self._choices = choices
+        self._used: list[Usage] = []
+
+    def first(self) -> bytes:
+        return b"".join([one.first() for one in self._choices])
+
+    def event(self, event: ChoiceEvent) -> bytes:
+        index, inner = event
+        one = self._choices[index]
+        if type(inner) is not StreamEnd:
+            return one.event(inner)
+        self._used.append(inner.usage)
+        last = len(self._used) == len(self._choices)
+        return one.end(inner) + (one.used(add(self._used)) if last else b"")

@@ -2,7 +2,7 @@
 
 Format: https://platform.openai.com/docs/api-reference/chat (checked against the official SDK's types).
 Fields that OpenAI knows and this gateway does not act on (`store`, `metadata`, …) are ignored; those whose
-absence would change the answer (`n` > 1, `logprobs`, audio) are refused.
+absence would change the answer (`logprobs`, audio) are refused. `n` is not the model's: see `choices`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from service.api.choices import MAX_CHOICES
 from service.api.errors import ApiError
 from service.providers.base import (
     CanonicalRequest,
@@ -124,7 +125,7 @@ class ChatRequest(Struct):
     max_completion_tokens: Count | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Probability | None = None
-    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    n: Annotated[int, Meta(ge=1, le=MAX_CHOICES)] | None = None
     stop: str | Annotated[list[str], Meta(max_length=16)] | None = None
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     frequency_penalty: Penalty | None = None
@@ -166,8 +167,6 @@ def parse(request: ChatRequest) -> CanonicalRequest:
 
 
 def _refuse_what_is_not_supported(request: ChatRequest) -> None:
-    if request.n is not None and request.n != 1:
-        raise ApiError(400, "Only one choice per request is supported: leave 'n' out.", param="n")
     if request.logprobs:
         raise ApiError(400, "'logprobs' is not supported: leave it out.", param="logprobs")
     if request.audio is not None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from typing import Final, Protocol
 
 from service.api.call import Call, usage_row
+from service.api.choices import Choices
 from service.api.exchange import Exchange
 from service.api.flights import Flights
 from service.api.refusals import limit_lines, refused
@@ -71,6 +72,7 @@ class Pipeline:
         self._cache_bytes = cache_bytes
         self._scorer = scorer
         self._flights = Flights(cache_bytes)
+        self.choices = Choices(router, journal)
         self._hit = metrics.cache_hits.labels("exact")
         self._miss = metrics.cache_misses.labels("exact")
         self._saved = metrics.cache_saved
@@ -91,6 +93,7 @@ class Pipeline:
         stream: bool,
         *,
         cacheable: bool = True,
+        choices: int = 1,
     ) -> Call:
         """Admit the call and look into the cache. Raises `ApiError` 429 or 402."""
         plan = self._plans.plan(principal, exchange.template)
@@ -98,7 +101,8 @@ class Pipeline:
         deadline = exchange.started + self._seconds
         ctx = CallContext(request_id=exchange.request_id, deadline=deadline, trace=trace)
         call = Call(exchange, principal, request, ctx, plan, stream)
-        if cacheable and self._cache_seconds and self._link is not None:
+        call.choices = choices
+        if cacheable and choices == 1 and self._cache_seconds and self._link is not None:
             call.policy = exact.policy(request, exchange.headers)
             if call.policy.write:
                 call.cache_key = exact.cache_key(principal, request)
@@ -106,7 +110,7 @@ class Pipeline:
             self._reserve(call)
         look = call.cache_key if call.policy.read else ""
         began = 0.0 if trace is None or trace.recording is None else time.monotonic()
-        decision, found = await self._admission.admit(plan, call.estimate, call.reserved, look)
+        decision, found = await self._admission.admit(plan, call.estimate, call.reserved, look, choices)
         if decision.limit:
             exchange.lines += limit_lines(decision)
         if decision.scope:
@@ -129,11 +133,11 @@ class Pipeline:
         request = call.request
         written = request.max_tokens or UNBOUNDED_ANSWER_TOKENS
         read = estimate_request(request)
-        call.estimate = read + written
+        call.estimate = (read + written) * call.choices
         info = find(request.model.rpartition("/")[2])
         price = info.price if info is not None else None
         if call.plan.budget_key and price is not None:
-            call.reserved = round(price.cost(Usage(read, written)) * 1e6)
+            call.reserved = round(price.cost(Usage(read, written)) * call.choices * 1e6)
 
     def _found(self, call: Call, entry: Entry, how: str) -> None:
         call.cached, call.cache, call.free = entry, how, True

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import AsyncGenerator, Callable
+from typing import Protocol, TypeVar
 
 from service.api.call import Call, outcome_of, route_headers
 from service.api.errors import ApiError, body
 from service.api.exchange import Exchange
 from service.api.pipeline import Pipeline
-from service.providers.base import CanonicalResponse, StreamEvent
+from service.providers.base import CanonicalResponse
+
+Event = TypeVar("Event", contravariant=True)
+Sent = TypeVar("Sent")
 
 
-class Renderer(Protocol):
+class Renderer(Protocol[Event]):
     """Events of one stream in a wire format; made when the first event is there."""
 
     def first(self) -> bytes: ...
 
-    def event(self, event: StreamEvent) -> bytes: ...
+    def event(self, event: Event) -> bytes: ...
 
 
 async def whole(pipeline: Pipeline, call: Call) -> CanonicalResponse:
@@ -29,10 +32,20 @@ async def whole(pipeline: Pipeline, call: Call) -> CanonicalResponse:
         raise
 
 
+async def several(pipeline: Pipeline, call: Call) -> list[CanonicalResponse]:
+    """As `whole`, for `call.choices` answers."""
+    try:
+        return await pipeline.choices.complete(call)
+    except BaseException as error:
+        pipeline.end(call, outcome_of(error))
+        raise
+
+
 async def stream(
     pipeline: Pipeline,
     call: Call,
-    make: Callable[[], Renderer],
+    events: AsyncGenerator[Sent, None],
+    make: Callable[[], Renderer[Sent]],
     done: bytes,
     cut: Callable[[ApiError, Exchange], bytes] | None = None,
 ) -> None:
@@ -42,7 +55,6 @@ async def stream(
     exchange = call.exchange
     trace = exchange.trace
     span = trace.recording.open("stream", {}) if trace is not None and trace.recording is not None else None
-    events = pipeline.stream(call)
     try:
         first = await anext(events)
         renderer = make()

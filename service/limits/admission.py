@@ -35,32 +35,36 @@ class Admission:
         if link is not None:
             link.on_connect.append(_load_scripts)
 
-    def admit(self, plan: Plan, tokens: int, reserve_micro: int, cache_key: str = "") -> Awaitable[Admitted]:
+    def admit(
+        self, plan: Plan, tokens: int, reserve_micro: int, cache_key: str = "", requests: int = 1
+    ) -> Awaitable[Admitted]:
         """(decision, what the cache holds under `cache_key`). Never raises for a lost Redis."""
         if plan.shared is None:
-            return self._admit(plan, tokens, reserve_micro, cache_key)
-        return self._admit_both(plan, plan.shared, tokens, reserve_micro, cache_key)
+            return self._admit(plan, tokens, reserve_micro, cache_key, requests)
+        return self._admit_both(plan, plan.shared, tokens, reserve_micro, cache_key, requests)
 
     async def _admit_both(
-        self, plan: Plan, shared: Plan, tokens: int, reserve_micro: int, cache_key: str
+        self, plan: Plan, shared: Plan, tokens: int, reserve_micro: int, cache_key: str, requests: int
     ) -> Admitted:
         """In a cluster the global bucket lies elsewhere: it is asked second, so that no refused client eats
         of it; what the client had reserved is given back.
         """
-        decision, cached = await self._admit(plan, tokens, reserve_micro, cache_key)
+        decision, cached = await self._admit(plan, tokens, reserve_micro, cache_key, requests)
         if not decision.scope:
-            overall, _ = await self._admit(shared, 0, 0, "")
+            overall, _ = await self._admit(shared, 0, 0, "", requests)
             if overall.scope:
                 self.settle(plan, -tokens, -reserve_micro)
                 return overall, None
         return decision, cached
 
-    async def _admit(self, plan: Plan, tokens: int, reserve_micro: int, cache_key: str) -> Admitted:
+    async def _admit(
+        self, plan: Plan, tokens: int, reserve_micro: int, cache_key: str, requests: int
+    ) -> Admitted:
         link = self._link
         if link is None or not link.available:
-            return await self._admit_locally(plan, tokens, reserve_micro), None
+            return await self._admit_locally(plan, tokens, reserve_micro, requests), None
         limited = bool(plan.buckets or plan.budget_key)
-        data = admit_command(plan, tokens, reserve_micro) if limited else b""
+        data = admit_command(plan, tokens, reserve_micro, requests) if limited else b""
         if cache_key:
             data += get(cache_key)
         elif not limited:
@@ -68,13 +72,13 @@ class Admission:
         try:
             replies = await link.send(data, 2 if limited and cache_key else 1, plan.tag)
         except StoreUnavailable:
-            return await self._admit_locally(plan, tokens, reserve_micro), None
+            return await self._admit_locally(plan, tokens, reserve_micro, requests), None
         cached = replies[-1] if cache_key and isinstance(replies[-1], bytes) else None
         if not limited:
             return Decision(), cached
         answer = replies[0]
         if isinstance(answer, RedisError) or answer[0] == -1:
-            return await self._again(link, plan, tokens, reserve_micro, answer), cached
+            return await self._again(link, plan, tokens, reserve_micro, requests, answer), cached
         return read(plan, answer), cached
 
     def settle(self, plan: Plan, token_change: int, micro_change: int) -> None:
@@ -86,18 +90,20 @@ class Admission:
             if command is not None:
                 self._link.post(command, 1, plan.tag)
 
-    async def _again(self, link: Redis, plan: Plan, tokens: int, reserve: int, answer: object) -> Decision:
+    async def _again(
+        self, link: Redis, plan: Plan, tokens: int, reserve: int, requests: int, answer: object
+    ) -> Decision:
         """The script was flushed, or the budget's counter is unknown: mend that and ask once more."""
         try:
             if isinstance(answer, RedisError):
                 await link.repair()
             else:
                 await self._load_budget(link, plan)
-            again = (await link.send(admit_command(plan, tokens, reserve), 1, plan.tag))[0]
+            again = (await link.send(admit_command(plan, tokens, reserve, requests), 1, plan.tag))[0]
         except (StoreUnavailable, RedisError):
-            return await self._admit_locally(plan, tokens, reserve)
+            return await self._admit_locally(plan, tokens, reserve, requests)
         if isinstance(again, RedisError) or again[0] == -1:
-            return await self._admit_locally(plan, tokens, reserve)
+            return await self._admit_locally(plan, tokens, reserve, requests)
         return read(plan, again)
 
     async def _load_budget(self, link: Redis, plan: Plan) -> None:
@@ -111,8 +117,10 @@ class Admission:
         except TimeoutError:
             raise StoreUnavailable("postgres") from None
 
-    async def _admit_locally(self, plan: Plan, tokens: int, reserve: int) -> Decision:
-        costs = tuple([float(min(tokens, one.burst)) if one is plan.tokens else 1.0 for one in plan.buckets])
+    async def _admit_locally(self, plan: Plan, tokens: int, reserve: int, requests: int) -> Decision:
+        costs = tuple(
+            [float(min(tokens if one is plan.tokens else requests, one.burst)) for one in plan.buckets]
+        )
         if plan.budget_key:
             if plan.budget_key not in self._local_spend:
                 try:

@@ -129,8 +129,10 @@ class Plans:
         return Plan((bucket,), None, None, "", 0, head, "global", None, costs)
 
 
-def admit_command(plan: Plan, tokens: int, reserve_micro: int) -> bytes:
-    """The packed script call for this request."""
+def admit_command(plan: Plan, tokens: int, reserve_micro: int, requests: int = 1) -> bytes:
+    """The packed script call for this request, which counts as `requests` of them."""
+    if requests > 1:
+        return _heavier(plan, tokens, reserve_micro, requests)
     data = plan.packed or _render(plan)
     if plan.tokens is not None:
         data += bulk(min(tokens, plan.tokens.burst))
@@ -146,6 +148,18 @@ def _render(plan: Plan) -> bytes:
     plan.packed = b"*%d\r\n" % (len(fixed) + changing) + pack(fixed)[len(start) :]
     plan.head = plan.costs = ()  # there are as many plans as clients: keep what is used
     return plan.packed
+
+
+def _heavier(plan: Plan, tokens: int, reserve_micro: int, requests: int) -> bytes:
+    """As the usual command, with another cost. What a full bucket holds is the most that is ever asked."""
+    keys = [bucket.key for bucket in plan.buckets] + ([plan.budget_key] if plan.budget_key else [])
+    arguments: list[Any] = [len(plan.buckets)]
+    for bucket in plan.buckets:
+        cost = tokens if bucket is plan.tokens else requests
+        arguments += [bucket.emission, bucket.tolerance, min(cost, bucket.burst)]
+    if plan.budget_key:
+        arguments += [plan.budget_micro, reserve_micro]
+    return pack(("EVALSHA", ADMIT_SHA, len(keys), *keys, *arguments))
 
 
 def settle_command(plan: Plan, token_change: int, micro_change: int) -> bytes | None:

@@ -76,13 +76,23 @@ def prepare(database_url: str, *permissions: str) -> str:
 
 
 def create_key(database_url: str, *permissions: str) -> str:
-    """A key, made in a thread: callers may be inside an event loop."""
+    """A key that may do this."""
+    return _create_key(database_url, list(permissions))
+
+
+def key_with_budget(database_url: str, usd: float) -> str:
+    """A key for chats with a budget a month."""
+    return _create_key(database_url, ["chat"], budget_usd=usd)
+
+
+def _create_key(database_url: str, permissions: list[str], **more: Any) -> str:
+    """In a thread: callers may be inside an event loop."""
 
     async def make() -> str:
         database = Database(database_url, size=1)
         await database.start()
         try:
-            return (await KeyStore(database).create("test", list(permissions)))[0]
+            return (await KeyStore(database).create("test", permissions, **more))[0]
         finally:
             await database.close()
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from service.auth.keys import KeyStore
-from service.storage.database import Database
 from service.storage.migrate import migrate
 from tests.parts import wait_until
-from tests.service.running import Process, create_key, process
+from tests.service.running import Process, create_key, key_with_budget, process
 from tests.service.slow import Slow, slow
 from tests.service.stores import Postgres, Valkey, postgres, valkey
 from tests.service.traffic import Traffic
@@ -49,16 +45,7 @@ class World:
     def key_with_budget(self, usd: float) -> str:
         """Another key, with a budget a month."""
 
-        async def make() -> str:
-            database = Database(self.store.url, size=1)
-            await database.start()
-            try:
-                return (await KeyStore(database).create("budget", ["chat"], budget_usd=usd))[0]
-            finally:
-                await database.close()
-
-        with ThreadPoolExecutor(1) as pool:
-            return pool.submit(lambda: asyncio.run(make())).result()
+        return key_with_budget(self.store.url, usd)
 
 
 Stores = tuple[Postgres, Valkey]
