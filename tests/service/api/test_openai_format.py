@@ -91,7 +91,7 @@ def test_a_conversation_with_tools_and_images_is_understood() -> None:
         ({"temperature": "hot"}, "temperature"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"max_tokens": 1.5}, "max_tokens"),
-        ({"n": 2}, "n"),
+        ({"n": 17}, "n"),
         ({"logprobs": True}, "logprobs"),
         ({"stream": "yes"}, "stream"),
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
