@@ -183,7 +183,7 @@ class Bedrock:
 
     def _finish(self, reason: str) -> FinishReason:
         if reason.startswith("malformed"):
-            raise ProviderError("internal", f"the model broke off: {reason}", provider=self.name)
+            raise self._upstream.tell(ProviderError("internal", f"the model broke off: {reason}"))
         return wire.FINISH.get(reason, "stop")
 
 

@@ -43,6 +43,7 @@ class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ca_file: str = ""
     proxy: str = ""  # http://host:port, used with CONNECT for https upstreams
     allow_private: bool = False  # upstreams on loopback or private addresses
+    send_traceparent: bool = False  # of traced requests; ids of ours then reach this provider
     weight: float = 1.0
     prices: dict[str, dict[str, float]] = field(default_factory=dict)  # model -> price, over the catalog
     options: dict[str, Any] = field(default_factory=dict)  # kind simulator: its defaults

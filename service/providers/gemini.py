@@ -203,7 +203,7 @@ class Gemini:
         if reason is None:
             raise self._upstream.cut()
         if reason in wire.BROKEN:
-            raise ProviderError("internal", f"the model broke off: {reason}", provider=self.name)
+            raise self._upstream.tell(ProviderError("internal", f"the model broke off: {reason}"))
         finish = wire.FINISH.get(reason, "stop")
         return "tool_calls" if state.calls and finish == "stop" else finish
 

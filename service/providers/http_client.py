@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
@@ -10,6 +11,7 @@ from typing import Any, Final, Protocol
 from service.providers.base import ErrorKind, ProviderError, Timeouts
 from service.providers.config import ConfigError, ProviderConfig
 from service.providers.sse import Event, SSEParser
+from service.telemetry.traces import OUTGOING
 from service.upstream.client import Client, StreamingResponse
 from service.upstream.errors import UpstreamError, UpstreamErrorKind
 from service.upstream.origin import Origin, parse_origin
@@ -18,6 +20,11 @@ from service.upstream.response import Response
 USER_AGENT: Final = "superagent/0.1"
 ERROR_BODY_LIMIT: Final = 64 * 1024
 ANSWER_LIMIT: Final = 16 * 1024 * 1024  # far above any text: a provider gone mad must not fill the memory
+
+# OpenAI and most others, Anthropic, AWS, DeepSeek
+ID_HEADERS: Final = (b"x-request-id", b"request-id", b"x-amzn-requestid", b"x-ds-trace-id")
+IDENTIFIER: Final = re.compile(rb"[\w.:/@+=-]{1,128}", re.ASCII)
+SHORTEST_LEAK: Final = 4  # characters of a key's beginning: fewer are in every text
 
 # status, lower-case headers, body -> what happened
 Classify = Callable[[int, dict[bytes, bytes], bytes], ProviderError]
@@ -76,6 +83,25 @@ def retry_after(headers: dict[bytes, bytes], now: Callable[[], float] = time.tim
         return None
 
 
+def upstream_id(headers: dict[bytes, bytes]) -> str:
+    """How the upstream names the request, "" when it does not say or says something odd."""
+    for name in ID_HEADERS:
+        found = headers.get(name)
+        if found is not None and IDENTIFIER.fullmatch(found):
+            return found.decode("ascii")
+    return ""
+
+
+def without(secret: str, text: str) -> str:
+    """The text without the secret, also when the text was cut in the middle of it."""
+    text = text.replace(secret, "***")
+    bare = text.removesuffix("…")
+    for length in range(min(len(secret) - 1, len(bare)), SHORTEST_LEAK - 1, -1):
+        if bare.endswith(secret[:length]):
+            return bare[:-length] + "***"
+    return text
+
+
 def _number(raw: bytes) -> float | None:
     try:
         value = float(raw)
@@ -98,6 +124,7 @@ class HttpUpstream:
         self.timeouts: Timeouts = config.timeouts
         self._classify = classify
         self._secret = secret
+        self._sends_trace = config.send_traceparent
         self.client = Client(
             _origin(config, "base_url", config.base_url or default_url),
             connect_seconds=config.timeouts.connect,
@@ -113,6 +140,8 @@ class HttpUpstream:
 
     async def request(self, head: bytes, body: bytes, deadline: float, most: int = ANSWER_LIMIT) -> bytes:
         """The body of a 2xx answer; 0 as `most` bytes: what the client takes. Raises `ProviderError`."""
+        if self._sends_trace:
+            head += OUTGOING.get()
         try:
             response = await self.client.request(head, body, self.due(deadline), most)
         except UpstreamError as error:
@@ -132,6 +161,8 @@ class HttpUpstream:
         self, head: bytes, body: bytes, deadline: float, parser: EventParser | None = None
     ) -> EventStream:
         """An open stream of events, server-sent ones unless `parser` says otherwise; close it."""
+        if self._sends_trace:
+            head += OUTGOING.get()
         now = time.monotonic()
         first_due = min(deadline, now + self.timeouts.first_token)
         try:
@@ -152,6 +183,7 @@ class HttpUpstream:
         error.status = status
         if error.retry_after is None:
             error.retry_after = retry_after(headers)
+        error.upstream_id = upstream_id(headers)
         return self.tell(error)
 
     def broken(self, error: UpstreamError) -> ProviderError:
@@ -169,14 +201,15 @@ class HttpUpstream:
         if error.kind == "auth":
             message = "the provider refused our credentials or their permissions"
         elif self._secret:
-            message = message.replace(self._secret, "***")
+            message = without(self._secret, message)
         return ProviderError(
             error.kind,
             message,
             provider=self.name,
             status=error.status,
             retry_after=error.retry_after,
-            param=error.param,
+            param=without(self._secret, error.param) if error.param and self._secret else error.param,
+            upstream_id="" if self._secret and self._secret in error.upstream_id else error.upstream_id,
         )
 
     async def close(self) -> None:

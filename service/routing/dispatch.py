@@ -21,7 +21,7 @@ from service.routing.recorder import RoutingRecorder
 from service.routing.retry import RetryBudget, full_jitter
 from service.routing.target import Target
 from service.telemetry import genai
-from service.telemetry.traces import Span
+from service.telemetry.traces import OUTGOING, Span
 
 Result = TypeVar("Result")
 Sleep = Callable[[float], Awaitable[Any]]
@@ -157,6 +157,8 @@ class Dispatcher:
                 if pending.span is not None:
                     pending.span.attributes["superagent.failover_from"] = previous.upstream.name
             previous = target
+            if target.upstream.sends_trace:
+                OUTGOING.set(ctx.trace.outgoing(pending.span) if ctx.trace is not None else b"")
             try:
                 result = await start(target, ctx.deadline)
             except ProviderError as error:

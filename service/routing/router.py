@@ -60,7 +60,7 @@ class Router:
         self._clock = clock
         self._rng = rng or Random()  # noqa: S311 - spreads load, guards nothing
         self._upstreams = {
-            provider.name: Upstream(build(provider), self._breaker(provider.name))
+            provider.name: Upstream(build(provider), self._breaker(provider.name), provider.send_traceparent)
             for provider in config.providers
         }
         self._models = Models(config, self._upstreams, clock)

@@ -18,14 +18,15 @@ FADE_SECONDS: Final = 60.0
 class Upstream:
     """A provider with its breaker and health; shared by all its targets."""
 
-    __slots__ = ("breaker", "healthy", "last_error", "name", "provider")
+    __slots__ = ("breaker", "healthy", "last_error", "name", "provider", "sends_trace")
 
-    def __init__(self, provider: Provider, breaker: CircuitBreaker) -> None:
+    def __init__(self, provider: Provider, breaker: CircuitBreaker, sends_trace: bool = False) -> None:
         self.provider = provider
         self.name = provider.name
         self.breaker = breaker
         self.healthy = True
         self.last_error = ""
+        self.sends_trace = sends_trace  # it is told which trace a call belongs to
 
 
 class Load:

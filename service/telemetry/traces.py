@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from random import Random, SystemRandom
 from typing import Any, Final
 
@@ -26,6 +27,9 @@ _RANDOM: Final = Random(SystemRandom().getrandbits(256))  # noqa: S311 - ids gua
 _bits: Final = _RANDOM.getrandbits
 
 Attributes = dict[str, Any]
+
+# Header lines for the attempt that is made in this context, where a provider is configured to get them.
+OUTGOING: Final[ContextVar[bytes]] = ContextVar("outgoing_trace", default=b"")
 
 
 def new_trace_id() -> str:

@@ -44,7 +44,6 @@ class OtlpReceiver(FakeUpstream):
         super().__init__()
         self.spans: list[Received] = []
         self.raw: list[bytes] = []
-        self.headers: list[dict[str, str]] = []
         self.slow = 0.0
         self.reject = 0
 
@@ -68,7 +67,6 @@ class OtlpReceiver(FakeUpstream):
         if wrong or not received:
             raise Refused(400, {"message": "; ".join(wrong) or "empty"})
         self.raw.append(body)
-        self.headers.append(headers)
         self.spans += received
         answer = ExportTraceServiceResponse()
         if self.reject:

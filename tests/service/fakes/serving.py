@@ -34,6 +34,7 @@ class FakeUpstream:
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
         self.refusals: list[dict[str, Any]] = []
         self.script: list[Callable[[Send], Awaitable[None]]] = []
         self.gone = threading.Event()  # a client hung up in the middle of a stream
@@ -69,6 +70,7 @@ class FakeUpstream:
             body += message.get("body", b"")
             more = message.get("more_body", False)
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        self.headers.append(headers)
         path = scope["path"] + ("?" + scope["query_string"].decode() if scope["query_string"] else "")
         if self.script and scope["method"] == "POST":
             await self.script.pop(0)(send)
