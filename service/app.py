@@ -56,6 +56,7 @@ class Service:
         self.router = router
         self.log = log
         self.traces = tracing.exporter(settings, metrics, log)
+        self.tracer = tracing.tracer(settings, self.traces)
         metrics.build_info.labels(settings.version, settings.colour).set(1)
 
         # stores
@@ -240,6 +241,7 @@ class Service:
             lease_seconds=settings.debate_lease_seconds,
             most=settings.debates_per_process,
             drain_seconds=settings.drain_seconds,
+            tracer=self.tracer,
         )
 
     def _edge(self) -> Edge:
@@ -249,8 +251,7 @@ class Service:
         )
         hot, cold = routes(self, gate, Door(gate, self.plans, self.admission, self.metrics))
         origins = [one.strip() for one in settings.cors_origins.split(",") if one.strip()]
-        tracer = tracing.tracer(settings, self.traces)
-        return Edge(hot, cold, self.metrics, self.log, settings.version, Cors(origins), tracer)
+        return Edge(hot, cold, self.metrics, self.log, settings.version, Cors(origins), self.tracer)
 
     def _redis_address(self) -> Address | None:
         url = self.settings.redis_url

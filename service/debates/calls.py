@@ -24,6 +24,7 @@ from service.providers.catalog import find
 from service.providers.errors import ProviderError
 from service.providers.tokens import estimate_request, estimate_text
 from service.routing.context import CallContext
+from service.telemetry.debates import DEBATE
 
 # A turn counts as a request of its key, but not as one more debate.
 TURNS: Final = "/v1/debates/turns"
@@ -121,6 +122,9 @@ class Calls:
                 if not await self._admitted(plan, tokens, reserved, deadline):
                     return None
                 ctx = CallContext(request_id=step.id, deadline=min(time.monotonic() + seconds, deadline))
+                debate = DEBATE.get()
+                if debate is not None:
+                    ctx.trace, ctx.span = debate.trace, debate.span
                 try:
                     answered = await self._one(step, target, ctx, start)
                 finally:

@@ -19,8 +19,10 @@ from service.debates.spec import Spec, Status
 from service.debates.store import LeaseLost, Store
 from service.storage.database import StoreUnavailable
 from service.storage.journal import Journal
+from service.telemetry.debates import DEBATE, DebateTrace
 from service.telemetry.logs import JsonLog
 from service.telemetry.metrics import Metrics
+from service.telemetry.traces import Tracer
 
 MOST_CLAIMS: Final = 50
 """A debate that was claimed so often kills whoever runs it: it is ended as failed."""
@@ -63,6 +65,7 @@ class Runner:
         lease_seconds: float,
         most: int,
         drain_seconds: float,
+        tracer: Tracer | None = None,
     ) -> None:
         self.store = store
         self._calls = calls
@@ -72,6 +75,7 @@ class Runner:
         self._lease_seconds = lease_seconds
         self._most = most
         self._drain_seconds = drain_seconds
+        self._tracer = tracer
         self._leaving_since: float | None = None
         self._running: dict[str, _Running] = {}
         self._loop: asyncio.Task[None] | None = None
@@ -173,7 +177,13 @@ class Runner:
         return one
 
     async def _work(self, one: _Running, claimed: Claimed) -> None:
+        trace = DebateTrace(self._tracer, claimed.lease.debate) if self._tracer is not None else None
+        DEBATE.set(trace)
+        outcome = "stopped"
+
         def emit(name: str, data: dict[str, Any], seq: int) -> None:
+            if trace is not None:
+                trace.heard(name, data.get("round", 0))
             for listener in one.listeners:
                 if not listener.full():
                     listener.put_nowait((name, data, seq))
@@ -193,6 +203,7 @@ class Runner:
                 await self._failed(claimed.lease, "it was begun again too often")
                 return
             status, result = await engine.run()
+            outcome = status
             self._count(status, result, claimed)
         except LeaseLost:
             self._log.write("warning", "debate_lost", {"debate": identity})
@@ -202,10 +213,13 @@ class Runner:
             if isinstance(error, asyncio.CancelledError):
                 raise
         except Exception as error:
+            outcome = "failed"
             self._log.write("error", "debate_failed", {"debate": identity, "error": type(error).__name__})
             with contextlib.suppress(LeaseLost, StoreUnavailable):
                 await self._failed(claimed.lease, "something went wrong here")
         finally:
+            if trace is not None:
+                trace.end(outcome)
             self._running.pop(identity, None)
             for listener in one.listeners:
                 if listener.full():

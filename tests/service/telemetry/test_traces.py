@@ -66,7 +66,7 @@ class Client:
 async def traced(
     database_url: str, receiver: tuple[OtlpReceiver, str], **settings: str
 ) -> AsyncIterator[Client]:
-    key = prepare(database_url, "chat")
+    key = prepare(database_url, "chat", "debate")
     given = {"TRACE_URL": receiver[1], "TRACE_SAMPLE": "1", **settings}
     async with running(database_url, Router(parse_config(CONFIG)), **given) as service:
         client = Client(service, key, receiver[0])
@@ -177,6 +177,40 @@ async def test_a_callers_trace_goes_on_here_and_its_flag_counts_when_asked_for(
             await client.chat("steady/echo", {"traceparent": f"00-{'2' * 32}-{CALLERS_SPAN}-01"})
         )
         assert client.receiver.of(other) == []
+
+
+@pytest.mark.component
+async def test_a_debate_is_a_trace_of_its_own_with_a_span_a_round(
+    database_url: str, receiver: tuple[OtlpReceiver, str]
+) -> None:
+    async with traced(database_url, receiver, TRACE_SAMPLE="1") as client:
+        models = [{"model": "lorem", "provider": "steady", "name": name} for name in ("Ada", "Bob")]
+        body = {"topic": "a secret topic", "participants": models, "rounds": 2, "consensus_threshold": 1.0}
+        answer = await client.http.post("/v1/debates", json=body)
+        assert answer.status_code == 200, answer.text
+        identity = answer.json()["id"]
+
+        def run() -> list[Received]:
+            return [
+                one for one in client.receiver.spans if one.attributes.get("superagent.debate") == identity
+            ]
+
+        traces = client.service.service.traces
+        assert traces is not None
+        async with asyncio.timeout(20):
+            while not run():
+                traces._wake.set()
+                await asyncio.sleep(0.005)
+        (root,) = run()
+        spans = client.receiver.of(root.trace_id)
+        rounds = [one for one in spans if one.name.startswith("round ")]
+        assert rounds and {one.parent for one in rounds} == {root.id}
+        for one in rounds:
+            calls = [other for other in spans if other.parent == one.id]
+            assert [call.name for call in calls] == ["chat lorem"] * 2
+            assert all(one.start <= call.start and call.end <= one.end for call in calls)
+        assert root.attributes["superagent.outcome"] == "completed"
+        assert not any(b"secret topic" in raw for raw in client.receiver.raw)
 
 
 @pytest.mark.component
