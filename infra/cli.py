@@ -27,6 +27,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
         "infra.recovery.schedule_command:group",
         "What runs by itself: backups, verification, drills.",
     ),
+    "exporter": ("infra.exporter.command:command", "Serve the metrics of backups, drills and releases."),
     "advise": ("infra.advise.commands:advise", "Name bottlenecks, say what to change, change what is safe."),
     "backup": ("infra.recovery.commands:backup", "Make, list, verify and prune backups."),
     "doctor": ("infra.local.doctor_command:doctor", "Say what this machine has and lacks."),

@@ -1,7 +1,7 @@
 """Metrics of the tools (the service has its own): written as a Prometheus text file, atomically.
 
-Locally node_exporter's textfile collector reads the folder; in AWS the job that runs the tool has the
-same collector beside it. Names: docs/architecture.md, "Metrics".
+Locally node_exporter's textfile collector reads the folder; in AWS `superagent exporter` serves the same
+metrics. Names: docs/architecture.md, "Metrics".
 """
 
 from __future__ import annotations

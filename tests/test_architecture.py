@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "infra.local": GROUND | {"infra.stack"},
     "infra.release": GROUND | {"infra.stack", "infra.local"},
     "infra.recovery": GROUND | {"infra.stack", "infra.local"},
+    "infra.exporter": GROUND | {"infra.stack", "infra.local", "infra.release", "infra.recovery"},
     "infra.advise": GROUND | {"infra.stack", "infra.local", "infra.release"},
 }
 

@@ -140,6 +140,19 @@ ALERTS: Final = (
         dashboard="superagent-recovery",
     ),
     Alert(
+        "SuperAgentDrillMissing",
+        """
+        count by (environment) (up{job="superagent",environment="prod"})
+        unless on (environment)
+        count by (environment) (superagent_drill_last_success_timestamp_seconds)
+        """,
+        "1h",
+        "{{ $labels.environment }}: no restore drill that passed is known",
+        "The service runs, but nothing reports that its backups were ever restored.",
+        team="data",
+        dashboard="superagent-recovery",
+    ),
+    Alert(
         "SuperAgentRuleEvaluationFailing",
         "sum by (environment, instance) (increase(prometheus_rule_evaluation_failures_total[15m])) > 0",
         "0m",

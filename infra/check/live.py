@@ -9,9 +9,9 @@ from botocore.exceptions import ClientError
 
 from infra.check.facts import Backup, Drill, Listener, Quota, Release, Secret, Traffic
 from infra.recovery import catalog, ledger
+from infra.recovery.facts import KINDS
 from infra.recovery.manifest import Kind
 from infra.recovery.store import Store
-from infra.recovery.telemetry import KINDS
 from infra.release.journal import Journal
 from infra.release.router import Router
 from infra.release.settings import of_stack

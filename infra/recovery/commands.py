@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -12,32 +11,22 @@ from rich.table import Table
 
 from infra import console
 from infra.errors import OperationFailed, UserError
-from infra.local.layout import layout
 from infra.recovery import (
-    backup as postgres_backup,
-)
-from infra.recovery import (
-    base_backup,
     catalog,
-    config_backup,
     context,
+    create,
     cutover,
     elasticache,
     ledger,
     prune,
     rds,
-    rds_attributes,
-    redis_backup,
     retention,
-    server,
     telemetry,
     verify,
 )
 from infra.recovery.context import Context
-from infra.recovery.lease import Lease, hold
 from infra.recovery.manifest import KINDS, Kind, Manifest
 from infra.recovery.progress import meter
-from infra.stack.environment import metrics_folder
 
 stack_option = click.option(
     "--stack", default="local", show_default=True, help="Environment: local, dev, staging, prod."
@@ -57,15 +46,18 @@ def backup() -> None:
     """
 
 
-@backup.command()
+@backup.command("create")
 @stack_option
 @click.option("--only", type=click.Choice(KINDS), multiple=True, help="Only this kind.")
 @click.option(
     "--encrypt", "kms_key", metavar="KMS_KEY", help="Encrypt here too, under a data key wrapped by this key."
 )
+@click.option("--verify", "read_back", is_flag=True, help="Read it back at once: only then it counts.")
 @click.option("--dry-run", is_flag=True, help="Say what would be backed up; change nothing.")
 @json_option
-def create(stack: str, only: tuple[Kind, ...], kms_key: str | None, dry_run: bool, as_json: bool) -> None:
+def create_(
+    stack: str, only: tuple[Kind, ...], kms_key: str | None, read_back: bool, dry_run: bool, as_json: bool
+) -> None:
     """Back up Postgres (one snapshot, streamed), configuration and, locally, Redis and a base for
     point-in-time recovery into the stack's bucket. `superagent backup snapshot` is for RDS and ElastiCache.
 
@@ -77,50 +69,17 @@ def create(stack: str, only: tuple[Kind, ...], kms_key: str | None, dry_run: boo
     if dry_run:
         _tell_plan(place, kinds, as_json)
         return
-    made = []
-    for kind in kinds:
-        made.append(create_one(place, kind, kms_key))
-    telemetry.publish_backups(place.store, place.name, metrics_folder())
+    made = [create.one(place, kind, kms_key) for kind in kinds]
+    verdicts = []
+    if read_back:
+        entries = [entry for kind in kinds for entry in catalog.entries(place.store, kind)]
+        verdicts = _verify(place, [one for one in entries if one.id in {each.id for each in made}], False)
+    telemetry.tell_backups(place)
     if as_json:
         console.print_json([summary(one) for one in made])
-        return
-    for one in made:
+    for one in made if not as_json else ():
         console.out.print(f"{one.kind:9} {one.id}  {one.size:,} bytes  {one.rows:,} rows")
-
-
-def create_one(place: Context, kind: Kind, kms_key: str | None) -> Manifest:
-    """One backup under its lease; a failure is counted before it is raised."""
-    work: dict[Kind, Callable[..., Manifest]] = {
-        "postgres": lambda draft, lease: postgres_backup.postgres(draft, place.database(), lease),
-        "redis": lambda draft, lease: redis_backup.create(draft, place.redis_url(), lease),
-        "config": lambda draft, lease: config_backup.create(draft, _configuration(place), lease),
-        "base": lambda draft, lease: _base(place, draft, lease),
-    }
-    try:
-        with console.step(f"Back up {kind}"), hold(place.lease_table(), f"backup {kind}") as lease:
-            draft = postgres_backup.Draft(place.store, kind, place.name, place.kms, kms_key)
-            return work[kind](draft, lease)
-    except OperationFailed:
-        telemetry.count_failure(place.name, metrics_folder(), kind)
-        raise
-
-
-def _base(place: Context, draft: postgres_backup.Draft, lease: Lease) -> Manifest:
-    if not place.local:
-        raise UserError("Base backups are local.", "In AWS, RDS keeps a point-in-time window by itself.")
-    admin = server.administrator(place)
-    system = base_backup.enable_archiving(
-        layout(), admin, place.env.endpoint or "", place.store.bucket, place.env.outputs.region
-    )
-    return base_backup.create(draft, admin, system, place.database().name, lease)
-
-
-def _configuration(place: Context) -> dict[str, Any]:
-    instance = None
-    if not place.local and (now := cutover.pointer(place)):
-        # When the instance is gone, nobody else remembers what it was.
-        instance = rds_attributes.of(rds.describe(place.client("rds"), now.instance))
-    return config_backup.collect(place.env.outputs, place.client("ssm"), place.lease_table(), instance)
+    verify.require_sound(verdicts)
 
 
 def _tell_plan(place: Context, kinds: tuple[Kind, ...], as_json: bool) -> None:
@@ -208,9 +167,8 @@ def verify_(stack: str, full: bool, kind: Kind | None, backup_id: str | None, as
     ]
     if backup_id and not found:
         catalog.read(place.store, kind or "postgres", backup_id)
-    with meter("Verifying", None) as progress:
-        verdicts = [verify.backup(place.store, entry, progress, full) for entry in found]
-    telemetry.publish_backups(place.store, place.name, metrics_folder())
+    verdicts = _verify(place, found, full)
+    telemetry.tell_backups(place)
     if as_json:
         console.print_json([{**asdict(verdict), "sound": verdict.sound} for verdict in verdicts])
     else:
@@ -220,6 +178,11 @@ def verify_(stack: str, full: bool, kind: Kind | None, backup_id: str | None, as
                 f"{one.kind:9} {one.id}  {state}  {one.read} read, {one.trusted} trusted by the ledger"
             )
     verify.require_sound(verdicts)
+
+
+def _verify(place: Context, entries: list[catalog.Entry], full: bool) -> list[verify.Verdict]:
+    with meter("Verifying", None) as progress:
+        return [verify.backup(place.store, entry, progress, full) for entry in entries]
 
 
 @backup.command("prune")

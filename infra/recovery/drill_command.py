@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Any
 
 import click
 
 from infra import console
-from infra.errors import OperationFailed
+from infra.errors import OperationFailed, UserError
 from infra.home import home
-from infra.local.layout import layout, write
-from infra.recovery import context, drill, report, telemetry
+from infra.local.layout import write
+from infra.recovery import context, drill, facts, report, signing, telemetry
 from infra.recovery.commands import json_option, stack_option
 from infra.recovery.context import Context
 from infra.recovery.report import Check, Report
-from infra.stack.environment import metrics_folder
 
 
 @click.command("drill", context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,13 +23,24 @@ from infra.stack.environment import metrics_folder
     "--from", "source", default="latest", show_default=True, metavar="latest|ID", help="Which backup."
 )
 @click.option(
-    "--sign-with", metavar="KMS_KEY", help="HMAC key in KMS; without it a key file of this checkout."
+    "--sign-with",
+    metavar="KMS_KEY",
+    help="HMAC key in KMS; without it the stack's, locally a key file of this checkout.",
 )
 @click.option("--bucket", help="Rehearse from this bucket, for example the replica.")
 @click.option("--region", help="Region of --bucket.")
+@click.option(
+    "--check", metavar="latest|NAME", help="Check the signature of a report in the bucket; rehearse nothing."
+)
 @json_option
 def command(
-    stack: str, source: str, sign_with: str | None, bucket: str | None, region: str | None, as_json: bool
+    stack: str,
+    source: str,
+    sign_with: str | None,
+    bucket: str | None,
+    region: str | None,
+    check: str | None,
+    as_json: bool,
 ) -> None:
     """Restore the newest backup into a scratch server, in a clean process, and start a service on it.
 
@@ -41,8 +50,12 @@ def command(
     \b
     superagent drill                       rehearse here
     superagent drill --stack prod --json   in CI, every week
+    superagent drill --check latest        is the newest report what was signed?
     """
     place = context.load(stack, bucket, region)
+    if check:
+        _check(place, check, sign_with, as_json)
+        return
     job = {
         "environment": place.name,
         "endpoint": place.env.endpoint,
@@ -55,8 +68,7 @@ def command(
     made = _report(found)
     signed = _sign(place, made, sign_with)
     _keep(place, made, signed)
-    at = datetime.fromisoformat(made.started_at).timestamp()
-    telemetry.publish_drill(place.name, metrics_folder(), made.passed, at, made.rpo_seconds, made.rto_seconds)
+    telemetry.tell_drill(place)
     if as_json:
         console.print_json(signed)
     else:
@@ -74,11 +86,47 @@ def _report(found: dict[str, Any]) -> Report:
 
 
 def _sign(place: Context, made: Report, kms_key: str | None) -> dict[str, Any]:
-    if kms_key:
-        return report.signed(made, report.kms_mac(place.kms, kms_key)[0], f"kms:{kms_key}")
-    path = layout().secret("drill_key")
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return report.signed(made, report.file_mac(path)[0], f"file:{path.name}")
+    mac, by = signing.signer(place, kms_key)
+    return report.signed(made, mac, by)
+
+
+def _check(place: Context, which: str, kms_key: str | None, as_json: bool) -> None:
+    """Print a report, if its signature is of the key that this environment signs with."""
+    name, found = _stored(place, which)
+    check = signing.checker(place, kms_key)
+    if check is None:
+        raise UserError(
+            f"Reports of {place.name} are signed by a file that is not on this machine.",
+            "Check on the machine that ran the drill, or name the key with `--sign-with`.",
+        )
+    if not report.genuine(found, check):
+        raise OperationFailed(f"{name} is not what was signed: do not believe it.")
+    if as_json:
+        console.print_json(found)
+    else:
+        console.out.print(found["markdown"], markup=False)
+        console.out.print(f"{name} is what {found['signed_by']} signed.")
+
+
+def _stored(place: Context, which: str) -> tuple[str, dict[str, Any]]:
+    names = {
+        item.key.removeprefix(facts.REPORTS).removesuffix(".json"): item.modified
+        for item in place.store.list(facts.REPORTS)
+        if item.key.endswith(".json")
+    }
+    name = max(names, key=lambda one: names[one], default=None) if which == "latest" else which
+    if name is None or name not in names:
+        raise UserError(
+            f"Bucket {place.store.bucket} holds no report {which}.",
+            f"There are: {', '.join(sorted(names)[-5:]) or 'none; run `superagent drill`'}.",
+        )
+    try:
+        found = place.store.get_json(f"{facts.REPORTS}{name}.json")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise OperationFailed(f"{name} is no report: do not believe it.")
+    return name, found
 
 
 def _keep(place: Context, made: Report, signed: dict[str, Any]) -> None:
@@ -89,5 +137,5 @@ def _keep(place: Context, made: Report, signed: dict[str, Any]) -> None:
     text = json.dumps(signed, indent=1, sort_keys=True)
     write(folder / f"{name}.json", text)
     write(folder / f"{name}.md", signed["markdown"])
-    place.store.put(f"drills/{name}.json", text.encode())
-    place.store.put(f"drills/{name}.md", signed["markdown"].encode())
+    place.store.put(f"{facts.REPORTS}{name}.json", text.encode())
+    place.store.put(f"{facts.REPORTS}{name}.md", signed["markdown"].encode())

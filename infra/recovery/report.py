@@ -16,7 +16,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.errors import UserError
+from botocore.exceptions import BotoCoreError
+
+from infra.errors import OperationFailed, UserError
 from infra.local.layout import write
 
 Mac = Callable[[bytes], bytes]
@@ -117,7 +119,11 @@ def file_mac(path: Path) -> tuple[Mac, Callable[[bytes, bytes], bool]]:
     def mac(data: bytes) -> bytes:
         return hmac.digest(file_key(path), data, "sha256")
 
-    return mac, lambda data, signature: hmac.compare_digest(mac(data), signature)
+    def check(data: bytes, signature: bytes) -> bool:
+        # A check makes no key: one that is not there has signed nothing.
+        return path.exists() and hmac.compare_digest(mac(data), signature)
+
+    return mac, check
 
 
 def kms_mac(kms: Any, key: str) -> tuple[Mac, Callable[[bytes, bytes], bool]]:
@@ -136,8 +142,11 @@ def kms_mac(kms: Any, key: str) -> tuple[Mac, Callable[[bytes, bytes], bool]]:
     def check(data: bytes, signature: bytes) -> bool:
         try:
             answer = kms.verify_mac(Message=data, KeyId=key, MacAlgorithm="HMAC_SHA_256", Mac=signature)
-        except kms.exceptions.ClientError:
+        except kms.exceptions.KMSInvalidMacException:
             return False
+        except (kms.exceptions.ClientError, BotoCoreError) as failed:
+            # Not the report's fault: nothing is known about it.
+            raise OperationFailed(f"KMS does not check with {key}: {type(failed).__name__}.") from None
         return bool(answer["MacValid"])
 
     return mac, check

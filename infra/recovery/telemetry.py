@@ -1,39 +1,60 @@
-"""What the tools tell Prometheus (names: docs/architecture.md). Gauges come from the bucket, so that a lost
-metrics folder loses nothing; the failure counter lives on in the file itself.
+"""`superagent_backup_*` and `superagent_drill_*` (names: docs/architecture.md), made of facts alone.
+
+Locally the tools leave them in text files, in AWS the exporter serves them (infra/exporter).
 """
 
 from __future__ import annotations
 
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
-from prometheus_client.parser import text_string_to_metric_families
 
-from infra import metrics
-from infra.recovery import catalog, ledger
+from infra import console, metrics
+from infra.errors import OperationFailed
+from infra.recovery import facts, signing
+from infra.recovery.context import Context
+from infra.recovery.facts import Bucket, Drills, Newest
 from infra.recovery.manifest import Kind
-from infra.recovery.store import Store
-
-KINDS: tuple[Kind, ...] = ("postgres", "redis", "config")
+from infra.stack.environment import metrics_folder
 
 
-def publish_backups(store: Store, environment: str, folder: Path) -> Path:
-    """Write the state of all backups as the bucket has it."""
-    return _write_backups(_facts(store), _failures(folder, environment), environment, folder)
-
-
-def count_failure(environment: str, folder: Path, kind: Kind) -> Path:
-    """Add a failure of that kind; the rest stays as it was told last, because S3 may be what failed."""
-    failures = _failures(folder, environment)
-    failures[kind] = failures.get(kind, 0.0) + 1
-    return _write_backups(_told(folder, environment), failures, environment, folder)
-
-
-def _write_backups(
-    facts: dict[tuple[str, Kind], float], before: dict[Kind, float], environment: str, folder: Path
-) -> Path:
+def tell_backups(place: Context) -> None:
+    """Write the state of all backups for the local collector; a warning when it cannot be read."""
     registry = CollectorRegistry()
+    try:
+        register_backups(
+            registry, place.name, Bucket(place.store).backups(), facts.failures(place.lease_table())
+        )
+    except OperationFailed as failed:
+        console.err.print(f"[yellow]![/yellow] The metrics of the backups are as before: {failed.message}")
+        return
+    metrics.publish(registry, metrics_folder(), f"backup_{place.name}")
+
+
+def tell_failure(place: Context, kind: Kind) -> None:
+    """Count a backup that did not come about, and say so to the local collector."""
+    try:
+        facts.count_failure(place.lease_table(), kind)
+    except OperationFailed as failed:
+        console.err.print(f"[yellow]![/yellow] {failed.message}")
+        return
+    tell_backups(place)
+
+
+def tell_drill(place: Context) -> None:
+    """Write the outcome of the last drill for the local collector."""
+    registry = CollectorRegistry()
+    register_drills(registry, place.name, Bucket(place.store, signing.checker(place)).drills())
+    metrics.publish(registry, metrics_folder(), f"drill_{place.name}")
+
+
+def register_backups(
+    registry: CollectorRegistry,
+    environment: str,
+    backups: Mapping[Kind, Newest],
+    failed: Mapping[Kind, int],
+) -> None:
+    """Put the metrics of an environment's backups into `registry`; a kind without a backup has no age."""
     labels = ("environment", "kind")
     success = Gauge(
         "superagent_backup_last_success_timestamp_seconds",
@@ -52,96 +73,30 @@ def _write_backups(
     failures = Counter(
         "superagent_backup_failures_total", "Backups that did not come about.", labels, registry=registry
     )
-    for kind in KINDS:
-        failures.labels(environment, kind).inc(before.get(kind, 0.0))
-    gauges = {"success": success, "verified": verified, "size": size, "duration": duration}
-    for (name, kind), value in facts.items():
-        gauges[name].labels(environment, kind).set(value)
-    return metrics.publish(registry, folder, f"backup_{environment}")
+    for kind, count in failed.items():
+        failures.labels(environment, kind).inc(count)
+    for kind, newest in backups.items():
+        success.labels(environment, kind).set(newest.taken)
+        size.labels(environment, kind).set(newest.size)
+        duration.labels(environment, kind).set(newest.seconds)
+        if newest.verified is not None:
+            verified.labels(environment, kind).set(newest.verified)
 
 
-def _facts(store: Store) -> dict[tuple[str, Kind], float]:
-    facts: dict[tuple[str, Kind], float] = {}
-    for kind in KINDS:
-        found = [entry.id for entry in catalog.entries(store, kind)]
-        if not found:
-            continue
-        newest = catalog.read(store, kind, found[-1])
-        facts["success", kind] = _seconds(newest.snapshot_at)
-        facts["size", kind] = newest.size
-        facts["duration", kind] = newest.duration_seconds
-        good = ledger.newest_verified(store, kind, found)
-        if good:
-            facts["verified", kind] = _seconds(catalog.read(store, kind, good).snapshot_at)
-    return facts
-
-
-def publish_drill(environment: str, folder: Path, passed: bool, at: float, rpo: float, rto: float) -> Path:
-    """Write the outcome of a drill; a failed one keeps the time of the last that passed."""
-    registry = CollectorRegistry()
-    label = ("environment",)
-    last = at if passed else _last_drill(folder, environment)
-    if last:
-        Gauge(
-            "superagent_drill_last_success_timestamp_seconds",
-            "When a drill last passed.", label, registry=registry,
-        ).labels(environment).set(last)  # fmt: skip
-    Gauge(
-        "superagent_drill_last_result", "1 when the last drill passed, else 0.", label, registry=registry
-    ).labels(environment).set(float(passed))
-    Gauge(
-        "superagent_drill_rpo_seconds",
-        "Age of the restored data when the drill began.", label, registry=registry,
-    ).labels(environment).set(rpo)  # fmt: skip
-    Gauge(
-        "superagent_drill_rto_seconds",
-        "From the start of the drill to a service that answers on the restored data.",
-        label, registry=registry,
-    ).labels(environment).set(rto)  # fmt: skip
-    return metrics.publish(registry, folder, f"drill_{environment}")
-
-
-def _seconds(moment: str) -> float:
-    return datetime.fromisoformat(moment).timestamp()
-
-
-def _samples(path: Path, name: str) -> list[tuple[dict[str, str], float]]:
-    if not path.exists():
-        return []
-    return [
-        (sample.labels, sample.value)
-        for family in text_string_to_metric_families(path.read_text())
-        for sample in family.samples
-        if sample.name == name
-    ]
-
-
-_GAUGES: dict[str, str] = {
-    "success": "superagent_backup_last_success_timestamp_seconds",
-    "verified": "superagent_backup_last_verified_timestamp_seconds",
-    "size": "superagent_backup_size_bytes",
-    "duration": "superagent_backup_duration_seconds",
-}
-
-
-def _told(folder: Path, environment: str) -> dict[tuple[str, Kind], float]:
-    path = folder / f"superagent_backup_{environment}.prom"
-    return {
-        (name, kind): value
-        for name, metric in _GAUGES.items()
-        for labels, value in _samples(path, metric)
-        for kind in KINDS
-        if labels["kind"] == kind
-    }
-
-
-def _failures(folder: Path, environment: str) -> dict[Kind, float]:
-    path = folder / f"superagent_backup_{environment}.prom"
-    found = _samples(path, "superagent_backup_failures_total")
-    return {kind: value for labels, value in found for kind in KINDS if labels["kind"] == kind}
-
-
-def _last_drill(folder: Path, environment: str) -> float | None:
-    path = folder / f"superagent_drill_{environment}.prom"
-    found = _samples(path, "superagent_drill_last_success_timestamp_seconds")
-    return found[0][1] if found else None
+def register_drills(registry: CollectorRegistry, environment: str, drills: Drills | None) -> None:
+    """Put the metrics of an environment's drills into `registry`; none when there was no drill."""
+    if drills is None:
+        return
+    for name, told, value in (
+        ("last_success_timestamp_seconds", "When a drill last passed.", drills.last_success),
+        ("last_result", "1 when the last drill passed, else 0.", float(drills.passed)),
+        ("rpo_seconds", "Age of the restored data when the drill began.", drills.rpo_seconds),
+        (
+            "rto_seconds",
+            "From the start of the drill to a service that answers on the restored data.",
+            drills.rto_seconds,
+        ),
+    ):
+        if value is not None:
+            gauge = Gauge(f"superagent_drill_{name}", told, ("environment",), registry=registry)
+            gauge.labels(environment).set(value)

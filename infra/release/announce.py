@@ -6,18 +6,18 @@ import http.client
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
-from prometheus_client import CollectorRegistry, Counter, Gauge
-from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client import CollectorRegistry
 
 from infra.metrics import publish
 from infra.release.clock import Clock
 from infra.release.state import RETREAT, Phase, Run
+from infra.release.telemetry import Ledger, register
 
 _BAD = RETREAT | {Phase.ABORTED, Phase.FAILED, Phase.REFUSED, Phase.PAUSED}
 
@@ -34,23 +34,11 @@ class Announcements:
 
     sns: Any
     topic_arn: str
+    ledger: Ledger
     metrics_folder: Path
     clock: Clock
     warn: Callable[[str], None]
     grafana: GrafanaAnnotations | None = None
-    _transitions: dict[tuple[str, str], int] = field(default_factory=dict)
-    _last_success: float = 0.0
-
-    def __post_init__(self) -> None:
-        # Counters go on where the last process of this tool stopped, or Prometheus would see them reset.
-        path = self.metrics_folder / "superagent_release.prom"
-        text = path.read_text() if path.exists() else ""
-        for family in text_string_to_metric_families(text):
-            for point in family.samples:
-                if point.name == "superagent_release_transitions_total":
-                    self._transitions[point.labels["step"], point.labels["outcome"]] = int(point.value)
-                elif point.name == "superagent_release_last_success_timestamp_seconds":
-                    self._last_success = point.value
 
     def announce(self, run: Run) -> None:
         """Send one transition everywhere."""
@@ -91,38 +79,8 @@ class Announcements:
             self.grafana.add(run, self.clock.now())
 
     def _metrics(self, run: Run) -> None:
-        key = (str(run.phase), _outcome(run))
-        self._transitions[key] = self._transitions.get(key, 0) + 1
-        if run.phase is Phase.SUCCEEDED:
-            self._last_success = run.ended_at
         registry = CollectorRegistry()
-        labels = ["environment"]
-        Gauge(
-            "superagent_release_in_progress", "1 while a release moves traffic.", labels, registry=registry
-        ).labels(run.environment).set(0 if run.ended or run.phase is Phase.LINGER else 1)
-        weight = Gauge(
-            "superagent_release_weight",
-            "Per cent of traffic of each colour, as the release wrote it.",
-            [*labels, "colour"],
-            registry=registry,
-        )
-        for colour, value in run.weights().items():
-            weight.labels(run.environment, colour).set(value)
-        transitions = Counter(
-            "superagent_release_transitions",
-            "Transitions of releases.",
-            [*labels, "step", "outcome"],
-            registry=registry,
-        )
-        for (step, outcome), count in self._transitions.items():
-            transitions.labels(run.environment, step, outcome).inc(count)
-        if self._last_success:
-            Gauge(
-                "superagent_release_last_success_timestamp_seconds",
-                "When a release last succeeded.",
-                labels,
-                registry=registry,
-            ).labels(run.environment).set(self._last_success)
+        register(registry, run.environment, run, self.ledger.count(run))
         publish(registry, self.metrics_folder, "release")
 
 
@@ -160,14 +118,6 @@ class GrafanaAnnotations:
             connection.close()
         if status >= 300:
             raise ValueError(f"it answered {status}")
-
-
-def _outcome(run: Run) -> str:
-    if run.phase in (Phase.ABORTED, Phase.FAILED, Phase.REFUSED):
-        return "failure"
-    if run.phase in RETREAT:
-        return "retreat"
-    return "paused" if run.phase is Phase.PAUSED else "success"
 
 
 def _next_steps(run: Run) -> list[str]:

@@ -10,6 +10,7 @@ Items of one environment (partition key `release#<environment>`, sort key below)
 | `event#<id>#<revision>` | what happened, for `history` |
 | `ask#<id>` | what an operator asked of a run that another process drives |
 | `migrations` | names and digests of the migration files that releases have applied |
+| `totals` | transitions counted since the beginning, for metrics (infra/release/telemetry.py) |
 
 A writer names its token and the revision it read. A run accepts neither an older token nor a revision
 that moved, so an owner that lost its lease while it slept is refused, whatever its clock says.
@@ -25,6 +26,7 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from infra.release.lease import Lease, LeaseLost
+from infra.release.partition import NEW, Partition
 from infra.release.state import Event, EventKind, Run
 
 HISTORY_DAYS: Final = 400
@@ -69,21 +71,19 @@ class Journal:
     """Reads and writes the runs of one environment; writing needs the `lease`."""
 
     def __init__(self, dynamodb: Any, table: str, environment: str) -> None:
-        self._db = dynamodb
-        self._table = table
-        self._pk = f"release#{environment}"
+        self._items = Partition(dynamodb, table, environment)
         self._revisions: dict[str, int] = {}
 
     # reading
 
     def current(self) -> Run | None:
         """The newest run, ended or not."""
-        pointer = self._get("current")
+        pointer = self._items.get("current")
         return self.read(pointer["run_id"]["S"]) if pointer else None
 
     def read(self, run_id: str) -> Run | None:
         """One run as it was written last; remembers its revision for the next `write`."""
-        item = self._get(f"run#{run_id}")
+        item = self._items.get(f"run#{run_id}")
         if item is None:
             return None
         self._revisions[run_id] = int(item["revision"]["N"])
@@ -91,12 +91,12 @@ class Journal:
 
     def runs(self, limit: int = 20) -> list[Run]:
         """The newest runs first (their ids begin with the time they were made)."""
-        found = self._query("run#", limit)
+        found = self._items.newest("run#", limit)
         return [Run.from_dict(json.loads(item["run"]["S"])) for item in found]
 
     def history(self, run_id: str, limit: int = 500) -> list[Entry]:
         """What happened in one run, oldest first."""
-        found = self._query(f"event#{run_id}#", limit)
+        found = self._items.newest(f"event#{run_id}#", limit)
         return [
             Entry(
                 at=float(item["at"]["N"]),
@@ -111,37 +111,32 @@ class Journal:
 
     def migrations(self) -> dict[str, str]:
         """Migration files that releases of this environment have applied, and their digests."""
-        item = self._get("migrations")
+        item = self._items.get("migrations")
         return {name: value["S"] for name, value in item["applied"]["M"].items()} if item else {}
 
     # writing
 
     def record_migrations(self, applied: Mapping[str, str], lease: Lease) -> None:
         """Remember what was applied; only the owner of the lease may."""
-        item = {**self._key("migrations"), "applied": {"M": {name: {"S": d} for name, d in applied.items()}}}
-        self._db.transact_write_items(
-            TransactItems=[self._lease_check(lease), {"Put": {"TableName": self._table, "Item": item}}]
-        )
+        item = {
+            **self._items.key("migrations"),
+            "applied": {"M": {name: {"S": d} for name, d in applied.items()}},
+        }
+        self._items.transact([self._items.owned(lease.token), self._items.put(item)])
 
     def create(self, run: Run, lease: Lease) -> None:
         """Begin a run. Raises `RunInProgress` when one is under way, `LeaseLost` without the lease."""
         before = self.current()
         if before is not None and not before.ended:
             raise RunInProgress(before)
-        pointer = (
-            {"ConditionExpression": "attribute_not_exists(sk)"}
-            if before is None
-            else {
-                "ConditionExpression": "run_id = :seen",
-                "ExpressionAttributeValues": {":seen": {"S": before.run_id}},
-            }
-        )
-        current = {**self._key("current"), "run_id": {"S": run.run_id}}
+        current = {**self._items.key("current"), "run_id": {"S": run.run_id}}
         self._transact(
             [
-                self._lease_check(lease),
-                {"Put": {"TableName": self._table, "Item": current, **pointer}},
-                self._put(self._run_item(run, 1, lease), "attribute_not_exists(sk)", {}),
+                self._items.owned(lease.token),
+                self._items.put(current, NEW)
+                if before is None
+                else self._items.put(current, "run_id = :seen", {":seen": {"S": before.run_id}}),
+                self._items.put(self._run_item(run, 1, lease), NEW),
                 self._event(run, 1, lease, f"started: {run.kind} of {run.version}"),
             ],
             run,
@@ -156,11 +151,11 @@ class Journal:
         condition = "revision = :seen AND #token <= :token"
         values = {":seen": {"N": str(seen)}, ":token": {"N": str(lease.token)}}
         parts = [
-            self._put(self._run_item(run, revision, lease), condition, values, {"#token": "token"}),
+            self._items.put(self._run_item(run, revision, lease), condition, values, {"#token": "token"}),
             self._event(run, revision, lease, text),
         ]
         if taken is not None:
-            parts.append({"Delete": self._ask_delete(run.run_id, taken)})
+            parts.append({"Delete": self._items.where(f"ask#{run.run_id}", *_stands(taken))})
         try:
             self._transact(parts, run, revision)
         except StaleWrite:
@@ -182,20 +177,19 @@ class Journal:
 
     def post(self, run_id: str, ask: Ask) -> None:
         """Leave an ask for the controller; the newest one wins."""
-        self._db.put_item(
-            TableName=self._table,
-            Item={
-                **self._key(f"ask#{run_id}"),
+        self._items.replace(
+            {
+                **self._items.key(f"ask#{run_id}"),
                 "ask_id": {"S": ask.ask_id},
                 "kind": {"S": ask.kind},
                 "reason": {"S": ask.reason},
                 "by": {"S": ask.by},
-            },
+            }
         )
 
     def asked(self, run_id: str) -> Ask | None:
         """The ask that waits, if any."""
-        item = self._get(f"ask#{run_id}")
+        item = self._items.get(f"ask#{run_id}")
         if item is None:
             return None
         kind = EventKind(item["kind"]["S"])
@@ -203,45 +197,13 @@ class Journal:
 
     def drop(self, run_id: str, ask: Ask) -> None:
         """Take back an ask that could not be followed; one that replaced it meanwhile stays."""
-        try:
-            self._db.delete_item(**self._ask_delete(run_id, ask))
-        except ClientError as failed:
-            if failed.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise
+        self._items.remove(f"ask#{run_id}", *_stands(ask))
 
-    def _ask_delete(self, run_id: str, ask: Ask) -> dict[str, Any]:
-        return {
-            "TableName": self._table,
-            "Key": self._key(f"ask#{run_id}"),
-            "ConditionExpression": "attribute_not_exists(ask_id) OR ask_id = :taken",
-            "ExpressionAttributeValues": {":taken": {"S": ask.ask_id}},
-        }
-
-    # the wire
-
-    def _key(self, sk: str) -> dict[str, Any]:
-        return {"pk": {"S": self._pk}, "sk": {"S": sk}}
-
-    def _get(self, sk: str) -> dict[str, Any] | None:
-        answer = self._db.get_item(TableName=self._table, Key=self._key(sk), ConsistentRead=True)
-        item: dict[str, Any] | None = answer.get("Item")
-        return item
-
-    def _query(self, prefix: str, limit: int) -> list[dict[str, Any]]:
-        answer = self._db.query(
-            TableName=self._table,
-            KeyConditionExpression="pk = :pk AND begins_with(sk, :prefix)",
-            ExpressionAttributeValues={":pk": {"S": self._pk}, ":prefix": {"S": prefix}},
-            ScanIndexForward=False,
-            ConsistentRead=True,
-            Limit=limit,
-        )
-        items: list[dict[str, Any]] = answer["Items"]
-        return items
+    # items
 
     def _run_item(self, run: Run, revision: int, lease: Lease) -> dict[str, Any]:
         return {
-            **self._key(f"run#{run.run_id}"),
+            **self._items.key(f"run#{run.run_id}"),
             "run": {"S": json.dumps(run.to_dict())},
             "revision": {"N": str(revision)},
             "token": {"N": str(lease.token)},
@@ -250,7 +212,7 @@ class Journal:
     def _event(self, run: Run, revision: int, lease: Lease, text: str) -> dict[str, Any]:
         now = lease.clock.now()
         item = {
-            **self._key(f"event#{run.run_id}#{revision:06d}"),
+            **self._items.key(f"event#{run.run_id}#{revision:06d}"),
             "at": {"N": f"{now:.3f}"},
             "revision": {"N": str(revision)},
             "by": {"S": lease.owner},
@@ -258,41 +220,16 @@ class Journal:
             "text": {"S": text},
             "ttl": {"N": str(int(now + HISTORY_DAYS * 86_400))},
         }
-        return {"Put": {"TableName": self._table, "Item": item}}
-
-    def _put(
-        self,
-        item: dict[str, Any],
-        condition: str,
-        values: dict[str, Any],
-        names: dict[str, str] | None = None,
-    ) -> dict[str, Any]:
-        put = {"TableName": self._table, "Item": item, "ConditionExpression": condition}
-        if values:
-            put["ExpressionAttributeValues"] = values
-        if names:
-            put["ExpressionAttributeNames"] = names
-        return {"Put": put}
-
-    def _lease_check(self, lease: Lease) -> dict[str, Any]:
-        return {
-            "ConditionCheck": {
-                "TableName": self._table,
-                "Key": self._key("lease"),
-                "ConditionExpression": "#token = :token",
-                "ExpressionAttributeNames": {"#token": "token"},
-                "ExpressionAttributeValues": {":token": {"N": str(lease.token)}},
-            }
-        }
+        return self._items.put(item)
 
     def _transact(self, parts: list[dict[str, Any]], run: Run, revision: int) -> None:
         try:
-            self._db.transact_write_items(TransactItems=parts)
+            self._items.transact(parts)
         except ClientError as failed:
             if failed.response["Error"]["Code"] != "TransactionCanceledException":
                 raise
             # A retry after a lost answer meets its own write: then all is well.
-            item = self._get(f"run#{run.run_id}")
+            item = self._items.get(f"run#{run.run_id}")
             mine = (
                 item
                 and int(item["revision"]["N"]) == revision
@@ -300,6 +237,11 @@ class Journal:
             )
             if not mine:
                 raise StaleWrite("another controller took this release over; this one stops") from failed
+
+
+def _stands(ask: Ask) -> tuple[str, dict[str, Any]]:
+    """The condition that no newer ask has replaced this one."""
+    return "attribute_not_exists(ask_id) OR ask_id = :taken", {":taken": {"S": ask.ask_id}}
 
 
 def describe(event: Event) -> str:

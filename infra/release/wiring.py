@@ -24,6 +24,7 @@ from infra.release.sample import Source
 from infra.release.settings import Profile, of_stack
 from infra.release.smoke import SmokeTests
 from infra.release.state import Run
+from infra.release.telemetry import Ledger
 from infra.release.wire import Address
 from infra.stack import environment
 from infra.stack.environment import Environment
@@ -96,6 +97,7 @@ def open_tool(stack: str, smoke_file: Path | None = None, adjust: dict[str, Any]
         announcer=Announcements(
             sns=found.client("sns"),
             topic_arn=outputs.alert_topic_arn,
+            ledger=Ledger(dynamodb, outputs.release_table, outputs.environment),
             metrics_folder=environment.metrics_folder(),
             clock=clock,
             warn=lambda text: console.err.print(f"[yellow]![/yellow] {text}"),

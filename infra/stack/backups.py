@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+import pulumi
 import pulumi_aws as aws
 
 from infra.stack.account import Account
 from infra.stack.buckets import Closed, closed
 from infra.stack.component import Component
 from infra.stack.iam import Allow, role, trust_service
-from infra.stack.secrets import key
+from infra.stack.outputs import LOCAL_DRILL_KEY
+from infra.stack.secrets import key, mac_key
 from infra.stack.settings import Settings
 
 NONCURRENT_DAYS: Final = 7
@@ -28,6 +30,10 @@ class Backups(Component):
         super().__init__("backups", settings)
         # The local system has no use for a customer key; its emulator would keep it beside the data.
         self.key = None if settings.local else key(self, "backup", account, "backup.amazonaws.com")
+        self.drill_key = None if settings.local else mac_key(self, "drill-reports", account)
+        self.signed_by = (
+            pulumi.Output.format("kms:{0}", self.drill_key.arn) if self.drill_key else LOCAL_DRILL_KEY
+        )
         self.primary = closed(self, "backups", key_arn=self.key.arn if self.key else None, object_lock=True)
         self.bucket = self.primary.bucket
         self._keep(self.primary, "backups", None, None)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import yaml
 
+from infra.stack import exporter
 from infra.stack.autoscaling import METRIC_NAMESPACE
 from infra.stack.fetch import Sources, script
 from infra.stack.outputs import Colour
@@ -51,7 +52,7 @@ class Boot:
 
 def render(boot: Boot) -> str:
     """User data of one colour. Raises ValueError when EC2 would refuse its size."""
-    jobs, timers = recovery(boot)
+    jobs, units = recovery(boot)
     config: dict[str, Any] = {
         "package_update": True,
         "package_upgrade": True,
@@ -68,7 +69,7 @@ def render(boot: Boot) -> str:
         "runcmd": [
             ["systemctl", "daemon-reload"],
             ["systemctl", "enable", "--now", "docker"],
-            ["systemctl", "enable", "--now", "--no-block", "superagent-collector", "superagent", *timers],
+            ["systemctl", "enable", "--now", "--no-block", "superagent-collector", "superagent", *units],
         ],
     }
     text = "#cloud-config\n" + yaml.safe_dump(config, sort_keys=False, width=1000)
@@ -78,7 +79,7 @@ def render(boot: Boot) -> str:
 
 
 def recovery(boot: Boot) -> tuple[list[dict[str, str]], list[str]]:
-    """Files and timers of the scheduled backups and drills."""
+    """Files of the scheduled backups and drills, and the units that they start."""
     if boot.recovery is None:
         return [], []
     what = OnInstance.parse(boot.recovery)
@@ -86,7 +87,7 @@ def recovery(boot: Boot) -> tuple[list[dict[str, str]], list[str]]:
         _file(path, content, "0755" if path.startswith("/usr/local/bin/") else "0644")
         for path, content in timer_files(what, boot.environment, boot.region, boot.registry).items()
     ]
-    return made, [timer_name(job) for job in what.plan.jobs()]
+    return made, [exporter.UNIT, *(timer_name(job) for job in what.plan.jobs())]
 
 
 def _file(path: str, content: str, mode: str = "0644") -> dict[str, str]:
@@ -195,16 +196,17 @@ WantedBy=multi-user.target
 
 
 def collector(boot: Boot) -> dict[str, Any]:
-    """Scrape the service on loopback: all to Prometheus, debates also to CloudWatch for scaling."""
+    """Scrape service and exporter on loopback: all to Prometheus, debates also to CloudWatch for scaling."""
     labels = {"environment": boot.environment, "colour": boot.colour}
     scrape = {
         "job_name": "superagent",
         "scrape_interval": "15s",
         "static_configs": [{"targets": [f"127.0.0.1:{boot.metrics_port}"], "labels": labels}],
     }
+    tools = [exporter.on_instance(boot.environment)] if boot.recovery else []
     return {
         "extensions": {"sigv4auth": {"region": boot.region, "service": "aps"}, "health_check": {}},
-        "receivers": {"prometheus": {"config": {"scrape_configs": [scrape]}}},
+        "receivers": {"prometheus": {"config": {"scrape_configs": [scrape, *tools]}}},
         "processors": {
             "batch": {"timeout": "10s"},
             "resourcedetection": {"detectors": ["ec2"], "timeout": "5s"},

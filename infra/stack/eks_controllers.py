@@ -10,9 +10,11 @@ import pulumi_aws as aws
 import pulumi_kubernetes as kubernetes
 import yaml
 
+from infra.stack import exporter
 from infra.stack.component import Component
 from infra.stack.fleet_ec2 import Estate
 from infra.stack.iam import Allow, role, trust_service
+from infra.stack.kubernetes_objects import NAMESPACE
 
 POD_IDENTITY: Final = trust_service("pods.eks.amazonaws.com", actions=("sts:AssumeRole", "sts:TagSession"))
 # Sources and dates of these and other versions: docs/operations/environments.md, "Versions".
@@ -168,7 +170,7 @@ class Controllers:
             "scrape_configs": [
                 {
                     "job_name": "superagent",
-                    "kubernetes_sd_configs": [{"role": "pod", "namespaces": {"names": ["superagent"]}}],
+                    "kubernetes_sd_configs": [{"role": "pod", "namespaces": {"names": [NAMESPACE]}}],
                     "relabel_configs": [
                         {
                             "source_labels": ["__meta_kubernetes_pod_container_port_name"],
@@ -181,7 +183,8 @@ class Controllers:
                         },
                         {"target_label": "environment", "replacement": self.home.parent.settings.environment},
                     ],
-                }
+                },
+                exporter.in_cluster(self.home.parent.settings.environment, NAMESPACE),
             ],
         }
         text = yaml.safe_dump(configuration, sort_keys=False)

@@ -38,4 +38,5 @@ def exports(
         "alert_topic_arn": observability.alerts.arn,
         "release_steps": list(settings.release_steps),
         "release_bake_seconds": settings.release_bake_seconds,
+        "drill_key": backups.signed_by,
     }

@@ -41,7 +41,10 @@ class FleetEks(Component):
         self._identity("superagent", objects.ACCOUNT, may(settings, estate))
         jobs = recovery_jobs.rights(estate.backups, estate.releases)
         self._identity("backup-job", objects.BACKUP_ACCOUNT, [*may(settings, estate), *jobs])
-        for account in (objects.ACCOUNT, objects.BACKUP_ACCOUNT):
+        self._identity(
+            "exporter", objects.EXPORTER_ACCOUNT, recovery_jobs.reading(estate.backups, estate.releases)
+        )
+        for account in (objects.ACCOUNT, objects.BACKUP_ACCOUNT, objects.EXPORTER_ACCOUNT):
             ServiceAccount(
                 account,
                 metadata=objects.metadata(account),

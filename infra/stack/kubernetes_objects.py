@@ -13,6 +13,7 @@ from infra.stack.outputs import Colour
 NAMESPACE: Final = "superagent"
 ACCOUNT: Final = "superagent"
 BACKUP_ACCOUNT: Final = "backup"
+EXPORTER_ACCOUNT: Final = "exporter"
 COLOUR: Final = "superagent/colour"
 """Label by which the release tool finds the pods of a colour (infra/release/fleet_eks.py)."""
 CONTAINER: Final = "superagent"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Colour = Literal["blue", "green"]
+LOCAL_DRILL_KEY = "file:drill_key"
 COLOURS: tuple[Colour, Colour] = ("blue", "green")
 
 
@@ -39,3 +40,5 @@ class StackOutputs:
     profile's."""
     release_bake_seconds: float | None = None
     """How long each step is watched; `None`: the profile's."""
+    drill_key: str = LOCAL_DRILL_KEY
+    """What signs drill reports: `kms:` and the ARN of an HMAC key, or `file:` and the name of a secret."""

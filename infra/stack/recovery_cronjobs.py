@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pulumi
+from pulumi_kubernetes.apps.v1 import Deployment
 from pulumi_kubernetes.batch.v1 import CronJob
 from pulumi_kubernetes.core.v1 import ConfigMap
 
-from infra.stack import schedule
+from infra.stack import exporter, schedule
 from infra.stack.exports import exports
 from infra.stack.fleet_ec2 import Estate
 from infra.stack.kubernetes_objects import (
@@ -87,7 +88,7 @@ def cron_job(job: Job, plan: Plan, work: Workload, image: Any, suspended: bool) 
 def in_cluster(
     settings: Settings, estate: Estate, work: Workload, inside: Callable[[], pulumi.ResourceOptions]
 ) -> None:
-    """A CronJob for each job, and the outputs that they read; suspended without a tools image."""
+    """A CronJob for each job, the exporter, and the outputs that they read; asleep without a tools image."""
     known = exports(
         settings, estate.network, estate.edge, estate.releases, estate.backups, estate.observability
     )
@@ -100,6 +101,8 @@ def in_cluster(
     image = settings.tools_image or pulumi.Output.format(
         "{0}:tools", estate.registry.repository.repository_url
     )
+    asleep = settings.tools_image is None
     for job in settings.recovery_plan.jobs():
-        made = cron_job(job, settings.recovery_plan, work, image, suspended=settings.tools_image is None)
+        made = cron_job(job, settings.recovery_plan, work, image, suspended=asleep)
         CronJob(job.name, **made, opts=inside())
+    Deployment("exporter", **exporter.deployment(work, image, asleep), opts=inside())

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+import pulumi
+
 from infra.stack.backups import Backups
 from infra.stack.iam import Allow
 from infra.stack.releases import Releases
 from infra.stack.schedule import Plan
 
 FOLDER: Final = "/etc/superagent/recovery"
+READ: Final = ("backups/*/manifest.json", "ledger/*", "drills/*")
 OUTPUTS: Final = f"{FOLDER}/outputs.json"
 
 
@@ -26,6 +29,29 @@ def environment(plan: Plan, secrets: str, scratch: str) -> dict[str, str]:
     }
 
 
+def sign(backups: Backups) -> list[Allow]:
+    """Sign reports of drills, and check them."""
+    key = backups.drill_key
+    return [Allow("SignReports", ["kms:GenerateMac", "kms:VerifyMac"], [key.arn])] if key else []
+
+
+def reading(backups: Backups, releases: Releases) -> list[Allow]:
+    """What the exporter needs: look at backups, reports and the newest release; change nothing."""
+    bucket, key, reports = backups.bucket.arn, backups.key, backups.drill_key
+    return [
+        *([Allow("OpenBackups", ["kms:Decrypt"], [key.arn])] if key else []),
+        *([Allow("CheckReports", ["kms:VerifyMac"], [reports.arn])] if reports else []),
+        Allow("ListBackups", ["s3:ListBucket"], [bucket]),
+        Allow(
+            "ReadState",
+            ["s3:GetObject"],
+            # Manifests, ledgers and reports: not the archives, which hold everybody's data.
+            [pulumi.Output.format("{0}/{1}", bucket, path) for path in READ],
+        ),
+        Allow("ReadReleases", ["dynamodb:GetItem"], [releases.table.arn]),
+    ]
+
+
 def rights(backups: Backups, releases: Releases) -> list[Allow]:
     """Write, read and prune backups, hold leases, look at what there is. Object Lock stands above it."""
     bucket = backups.bucket.arn
@@ -33,6 +59,7 @@ def rights(backups: Backups, releases: Releases) -> list[Allow]:
     key = backups.key
     return [
         *([Allow("UseBackupKey", ["kms:GenerateDataKey", "kms:Decrypt"], [key.arn])] if key else []),
+        *sign(backups),
         Allow(
             "ListBackups",
             ["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads",

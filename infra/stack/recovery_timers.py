@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from infra.stack import schedule
+from infra.stack import exporter, schedule
 from infra.stack.recovery_jobs import FOLDER, OUTPUTS, environment
 from infra.stack.schedule import Job, Plan
 
@@ -58,6 +58,7 @@ Nice=10
         f"{FOLDER}/environment": settings,
         "/usr/local/bin/superagent-job": script,
         "/etc/systemd/system/superagent-job@.service": unit,
+        f"/etc/systemd/system/{exporter.UNIT}": exporter.unit(what.image, stack, region, registry),
     }
     for job in what.plan.jobs():
         text = schedule.timer(job, stack, f"superagent-job@{job.name}.service")

@@ -48,11 +48,13 @@ class Plan:
             raise UserError(f"{self.at!r} is no time of day.", "Write HH:MM, 00:00 to 23:59, UTC.")
 
     def jobs(self) -> tuple[Job, ...]:
-        """The table: backup daily, then verify, then prune; a drill once a week."""
+        """The table: backup daily, then verify of the older ones, then prune; a drill once a week."""
         hour, minute = (int(part) for part in self.at.split(":"))
         keep = ("--keep", f"postgres={self.postgres_days}", "--keep", f"redis={self.redis_days}")
         return (
-            Job("backup", ("backup", "create"), hour, minute),
+            # Read back at once: with the daily verify alone, yesterday's would be the newest verified one
+            # for 26 hours and the time that reading takes, and the alert's limit is 26.
+            Job("backup", ("backup", "create", "--verify"), hour, minute),
             Job("backup-verify", ("backup", "verify"), (hour + 2) % 24, minute),
             Job("backup-prune", ("backup", "prune", *keep), (hour + 3) % 24, minute),
             Job("drill", ("drill",), (hour + 4) % 24, minute, "Sun"),

@@ -67,6 +67,26 @@ def key(
     return made
 
 
+def mac_key(parent: Component, name: str, account: Account) -> aws.kms.Key:
+    """A key that signs and checks and never leaves KMS, with an alias. KMS rotates no keys of this kind."""
+    made = aws.kms.Key(
+        name,
+        description=f"SuperAgent {parent.settings.environment} {name}",
+        customer_master_key_spec="HMAC_256",
+        key_usage="GENERATE_VERIFY_MAC",
+        deletion_window_in_days=DELETION_WINDOW_DAYS,
+        policy=key_policy(account),
+        opts=parent.guarded(),
+    )
+    aws.kms.Alias(
+        name,
+        name=f"alias/{parent.settings.names.of(name)}",
+        target_key_id=made.key_id,
+        opts=parent.child(),
+    )
+    return made
+
+
 class Secrets(Component):
     """The data key, the cache's token and the box for provider keys."""
 

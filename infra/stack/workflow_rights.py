@@ -9,6 +9,7 @@ import pulumi
 from infra.stack.account import Account
 from infra.stack.backups import Backups
 from infra.stack.iam import Allow, Text
+from infra.stack.recovery_jobs import sign
 from infra.stack.settings import Settings
 
 STATE_KEY: Final = "alias/pulumi-secrets"
@@ -72,6 +73,7 @@ def drill(backups: Backups) -> list[Allow]:
     use_key = [Allow("OpenBackups", ["kms:Decrypt", "kms:GenerateDataKey"], [key.arn])] if key else []
     return [
         *use_key,
+        *sign(backups),
         Allow(
             "ListBackups",
             ["s3:ListBucket", "s3:ListBucketVersions", "s3:GetEncryptionConfiguration"],

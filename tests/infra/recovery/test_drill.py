@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from infra.home import CHECKOUT
-from infra.recovery import drill, report, telemetry
+from infra.recovery import drill, report
 from infra.recovery.database import Address
 from infra.recovery.report import Check, Report
 from tests.infra.recovery.conftest import Cloud, back_up
@@ -110,26 +110,3 @@ def test_the_page_shows_what_failed() -> None:
     assert "# Restore drill of test: FAILED" in page
     assert "| rows equal | FAILED | public.usage is missing |" in page
     assert "| RPO: data older than the drill by | 3,600.0 |" in page
-
-
-def test_a_failed_drill_keeps_the_time_of_the_last_one_that_passed(tmp_path: Path) -> None:
-    telemetry.publish_drill("test", tmp_path, True, 1000.0, 60.0, 30.0)
-    text = telemetry.publish_drill("test", tmp_path, False, 2000.0, 90.0, 5.0).read_text()
-    assert 'superagent_drill_last_success_timestamp_seconds{environment="test"} 1000.0' in text
-    assert 'superagent_drill_last_result{environment="test"} 0.0' in text
-    assert 'superagent_drill_rpo_seconds{environment="test"} 90.0' in text
-
-
-@pytest.mark.component
-def test_failures_are_counted_across_runs_and_gauges_come_from_the_bucket(
-    cloud: Cloud, served: Address, tmp_path: Path
-) -> None:
-    made = back_up(cloud, served)
-    telemetry.publish_backups(cloud.store, "test", tmp_path)
-    for _ in range(2):
-        text = telemetry.count_failure("test", tmp_path, "postgres").read_text()
-    assert 'superagent_backup_failures_total{environment="test",kind="postgres"} 2.0' in text
-    assert 'superagent_backup_failures_total{environment="test",kind="redis"} 0.0' in text
-    size = f'superagent_backup_size_bytes{{environment="test",kind="postgres"}} {float(made.size)}'
-    assert size in text
-    assert size in telemetry.publish_backups(cloud.store, "test", tmp_path).read_text()

@@ -15,8 +15,9 @@ from botocore.exceptions import EndpointConnectionError
 
 from infra.release.announce import Announcements, GrafanaAnnotations, title
 from infra.release.state import Phase
+from infra.release.telemetry import Ledger
 from tests.infra.release.test_plan import RUN
-from tests.infra.release.world import FakeClock
+from tests.infra.release.world import TABLE, FakeClock, client
 
 
 class Sns:
@@ -52,10 +53,14 @@ def grafana() -> Iterator[tuple[str, list[tuple[dict[str, str], Any]]]]:
     server.server_close()
 
 
+pytestmark = pytest.mark.usefixtures("world")
+
+
 def announcements(
     sns: Sns, folder: Path, said: list[str], grafana: GrafanaAnnotations | None = None
 ) -> Announcements:
-    return Announcements(sns, "arn:topic", folder, FakeClock(), said.append, grafana)
+    ledger = Ledger(client("dynamodb"), TABLE, "local")
+    return Announcements(sns, "arn:topic", ledger, folder, FakeClock(), said.append, grafana)
 
 
 def test_a_notification_says_what_where_and_what_next(tmp_path: Path) -> None:
@@ -80,11 +85,11 @@ def test_a_channel_that_is_down_is_named_and_the_others_still_hear(tmp_path: Pat
     assert "secret-token" not in "".join(said)
 
 
-def test_counters_go_on_in_the_next_process_and_a_success_is_not_forgotten(tmp_path: Path) -> None:
-    announcements(Sns(), tmp_path, []).announce(replace(RUN, phase=Phase.SUCCEEDED, ended_at=17.0))
-    announcements(Sns(), tmp_path, []).announce(replace(RUN, phase=Phase.SUCCEEDED, ended_at=18.0))
-    announcements(Sns(), tmp_path, []).announce(replace(RUN, phase=Phase.ABORTED, ended_at=19.0))
-    page = (tmp_path / "superagent_release.prom").read_text()
+def test_counters_go_on_on_another_machine_and_a_success_is_not_forgotten(tmp_path: Path) -> None:
+    announcements(Sns(), tmp_path / "a", []).announce(replace(RUN, phase=Phase.SUCCEEDED, ended_at=17.0))
+    announcements(Sns(), tmp_path / "b", []).announce(replace(RUN, phase=Phase.SUCCEEDED, ended_at=18.0))
+    announcements(Sns(), tmp_path / "c", []).announce(replace(RUN, phase=Phase.ABORTED, ended_at=19.0))
+    page = (tmp_path / "c" / "superagent_release.prom").read_text()
     assert 'outcome="success",step="succeeded"} 2.0' in page
     assert 'last_success_timestamp_seconds{environment="local"} 18.0' in page
 

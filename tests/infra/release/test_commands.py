@@ -15,8 +15,9 @@ from infra.release import commands, verbs
 from infra.release.announce import Announcements
 from infra.release.effects import Effects
 from infra.release.settings import parse_seconds, parse_steps
+from infra.release.telemetry import Ledger
 from infra.release.wiring import Tool
-from tests.infra.release.world import Behaviour, Operator, World
+from tests.infra.release.world import TABLE, Behaviour, Operator, World
 
 Superagent = Callable[..., Result]
 
@@ -38,6 +39,7 @@ def open_tool(world: World, name: str = "cli") -> Callable[..., Tool]:
         announcer = Announcements(
             sns=world.client("sns"),
             topic_arn=world.outputs.alert_topic_arn,
+            ledger=Ledger(world.client("dynamodb"), TABLE, "local"),
             metrics_folder=world.metrics_folder,
             clock=world.clock,
             warn=world.log.append,

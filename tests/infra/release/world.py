@@ -34,6 +34,7 @@ from infra.release.router import Router, Target
 from infra.release.sample import Sample
 from infra.release.settings import PROFILES, Profile
 from infra.release.state import Run
+from infra.release.telemetry import Ledger
 from infra.stack.outputs import Colour, StackOutputs
 
 REGION = "eu-central-1"
@@ -314,6 +315,7 @@ class Operator:
         announcer = Announcements(
             sns=world.client("sns"),
             topic_arn=world.outputs.alert_topic_arn,
+            ledger=Ledger(world.client("dynamodb"), TABLE, "local"),
             metrics_folder=world.metrics_folder,
             clock=world.clock,
             warn=world.log.append,

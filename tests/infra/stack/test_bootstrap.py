@@ -124,6 +124,19 @@ def test_an_instance_has_a_timer_for_every_job_and_only_with_a_tools_image() -> 
     jsonschema.validate(yaml.safe_load(render(WITH_JOBS)), SCHEMA)
 
 
+def test_an_instance_with_jobs_has_an_exporter_and_its_collector_scrapes_it() -> None:
+    made = files(render(WITH_JOBS))
+    unit = made["/etc/systemd/system/superagent-exporter.service"]
+    assert "registry/superagent:tools exporter --stack prod --listen 127.0.0.1:9110\n" in unit
+    assert "superagent-exporter.service" in yaml.safe_load(render(WITH_JOBS))["runcmd"][-1]
+    for text, jobs in ((render(BOOT), ["superagent"]), (render(WITH_JOBS), ["superagent", "tools"])):
+        config = yaml.safe_load(files(text)["/etc/superagent/collector.yaml"])
+        scraped = config["receivers"]["prometheus"]["config"]["scrape_configs"]
+        assert [job["job_name"] for job in scraped] == jobs
+    assert scraped[1]["static_configs"][0]["targets"] == ["127.0.0.1:9110"]
+    assert scraped[1]["honor_labels"] is True
+
+
 def test_the_estate_gives_instances_their_jobs_and_the_right_to_do_them() -> None:
     with_jobs = recorded("prod", {"compute": "ec2", "tools_image": "registry/superagent:tools"})
     [template] = [
@@ -141,6 +154,7 @@ def test_the_estate_gives_instances_their_jobs_and_the_right_to_do_them() -> Non
         )
 
     assert "s3:DeleteObjectVersion" in policy(with_jobs)
+    assert "kms:GenerateMac" in policy(with_jobs), "a drill signs its report"
     assert "BypassGovernanceRetention" not in policy(with_jobs)
     assert "s3:" not in policy(estate("prod", "ec2"))
 

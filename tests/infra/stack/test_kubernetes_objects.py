@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 
 from infra.policy.model import Resource
 from infra.stack.kubernetes_objects import COLOUR
@@ -88,6 +90,7 @@ def test_pods_run_without_rights() -> None:
     pods = [deployment("blue")["spec"]["template"]["spec"]]
     job = next(one for one in objects() if one.inputs["kind"] == "CronJob")
     pods.append(job.inputs["spec"]["jobTemplate"]["spec"]["template"]["spec"])
+    pods.append(deployment("exporter")["spec"]["template"]["spec"])
     for pod in pods:
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["automountServiceAccountToken"] is False
@@ -117,3 +120,21 @@ def test_every_job_of_the_schedule_runs_by_itself_with_what_it_needs() -> None:
         mounts = {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
         for path in (values["SUPERAGENT_OUTPUTS_FILE"], values["SUPERAGENT_DATABASE_URL_FILE"]):
             assert path.rpartition("/")[0] in mounts
+
+
+def test_the_exporter_is_found_by_the_scraper_and_may_change_nothing() -> None:
+    one = next(one for one in objects() if one.inputs["kind"] == "Deployment" and one.name == "exporter")
+    assert one.inputs["spec"]["replicas"] == 0, "there is no tools image"
+    pod = one.inputs["spec"]["template"]["spec"]
+    (port,) = pod["containers"][0]["ports"]
+    resources = estate("prod", "eks").resources.values()
+    scraper = next(each for each in resources if each.type == "aws:amp/scraper:Scraper")
+    jobs = {
+        job["job_name"]: job
+        for job in yaml.safe_load(scraper.inputs["scrapeConfiguration"])["scrape_configs"]
+    }
+    keep = {name: job["relabel_configs"][0]["regex"] for name, job in jobs.items()}
+    assert keep == {"superagent": "metrics", "tools": port["name"]}
+    policies = {each.name: str(each.inputs["policy"]) for each in resources if each.name == "exporter-policy"}
+    actions = set(re.findall(r"[a-z0-9]+:[A-Z][A-Za-z]+", policies["exporter-policy"]))
+    assert actions == {"kms:Decrypt", "kms:VerifyMac", "s3:ListBucket", "s3:GetObject", "dynamodb:GetItem"}
