@@ -34,6 +34,7 @@ from service.quality.scorer import Scorer
 from service.settings import Settings
 from service.storage.database import Database
 from service.storage.journal import Journal
+from service.storage.leases import Leases
 from service.storage.redis_cluster import RedisCluster
 from service.storage.redis_link import Address, RedisLink
 from service.storage.runtime_settings import Runtime, RuntimeSettings
@@ -66,6 +67,7 @@ class Service:
         self.replica = Database(replica.get_secret_value(), 2) if replica is not None else None
         self.redis = self._redis_address()
         self.link = self._link()
+        self.leases = Leases(self.link)
         self.journal = Journal(settings.journal_dir)
         self.shipper = Shipper(
             self.journal, self.database, self.metrics.journal_pending.set, self._rejected_row
@@ -112,6 +114,7 @@ class Service:
             await self.database.start()
         if self.replica is not None:
             await self.replica.start()
+        self.leases.start()
         await self.shipper.start()
         await self.revocations.start()
         await self.runtime.start()
@@ -136,6 +139,7 @@ class Service:
         if self.scorer is not None:
             await self.scorer.close()
         await self.shipper.close()
+        await self.leases.close()
         if self.link is not None:
             await self.link.close()
         if self.replica is not None:

@@ -72,6 +72,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     ("get", "/health", "Health", "State of the service and its dependencies.", None, 200, ()),
 )  # fmt: skip
 EVENTS: Final = "/v1/debates/{id}/events"
+TURN: Final = "/v1/sessions/{id}/messages"
 OPEN: Final = frozenset({"/auth/refresh", "/auth/revoke", "/health/live", "/health/ready", "/health"})
 _ERROR: Final[dict[str, Any]] = {
     "type": "object",
@@ -158,7 +159,7 @@ def _query(name: str, schema: dict[str, Any], text: str) -> dict[str, Any]:
 
 def _responses(path: str, status: int) -> dict[str, Any]:
     content: dict[str, Any] = {"application/json": {"schema": ANY}}
-    if path in ("/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/debates", EVENTS):
+    if path in ("/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/debates", EVENTS, TURN):
         content["text/event-stream"] = {"schema": {"type": "string"}}
     responses: dict[str, Any] = {str(status): {"description": "Done.", "content": content}}
     if path == "/v1/debates":

@@ -37,6 +37,7 @@ from service.debates.runner import Runner
 from service.settings import Settings
 from service.storage.conversations import Conversations
 from service.storage.database import Database
+from service.storage.leases import Leases
 from service.storage.redis_cluster import RedisCluster
 from service.storage.redis_link import RedisLink
 from service.storage.runtime_settings import RuntimeSettings
@@ -51,6 +52,7 @@ class Parts(Protocol):
     database: Database
     replica: Database | None
     link: RedisLink | RedisCluster | None
+    leases: Leases
     router: Router
     pipeline: Pipeline
     health: Health
@@ -88,7 +90,7 @@ def routes(service: Parts, gate: Gate, door: Door) -> tuple[Hot, Cold]:
     tokens = Tokens(
         door, gate, service.signer, service.tokens, service.keys, service.revocations, service.audit
     )
-    sessions = Sessions(door, pipeline, Conversations(service.link), max_body=size)
+    sessions = Sessions(door, pipeline, Conversations(service.link, service.leases), max_body=size)
     agents = Agents(
         door, pipeline, service.agents, default_model=settings.chat_model, max_body=settings.max_body_bytes
     )

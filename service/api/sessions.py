@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -13,11 +14,12 @@ from service.api.call import Call, route_headers
 from service.api.endpoint import Door, answer, body, path_parameter
 from service.api.errors import ApiError
 from service.api.exchange import JSON, Exchange
-from service.api.openai_request import Count
+from service.api.openai_request import Count, StreamOptions
 from service.api.pipeline import Pipeline
-from service.api.streaming import whole
+from service.api.streaming import stream, whole
 from service.auth.permissions import Principal
-from service.providers.base import CanonicalRequest, Message, Text
+from service.cache.exact import Collector
+from service.providers.base import CanonicalRequest, Message, StreamEnd, StreamEvent, Text
 from service.providers.catalog import find
 from service.providers.tokens import TOKENS_PER_MESSAGE, estimate_text
 from service.storage.conversations import Conflict, Conversation, Conversations
@@ -40,6 +42,8 @@ class Turn(Struct, forbid_unknown_fields=True):
     content: Annotated[str, Meta(min_length=1, max_length=1_000_000)]
     max_tokens: Count | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
 
 
 NEW: Final = msgspec.json.Decoder(NewSession)
@@ -73,37 +77,79 @@ class Sessions:
         await answer(exchange, {"id": identity, "deleted": True})
 
     async def turn(self, exchange: Exchange) -> None:
-        """One message in, one answer out; both are kept when the answer is whole."""
+        """One message in, one answer out; both are kept when the answer is whole, and only then."""
         principal = await self._door.admit(exchange, "chat")
         wanted = await body(exchange, TURN, self._max_body)
-        session = await self._load(exchange, principal)
-        messages = [*session.messages, Message("user", (Text(wanted.content),))]
-        room = context_of(session.model) - (wanted.max_tokens or DEFAULT_ANSWER)
-        kept = fitting(session.system, messages, room)
-        system = (Message("system", (Text(session.system),)),) if session.system else ()
-        request = CanonicalRequest(
-            model=session.model,
-            messages=(*system, *kept),
-            max_tokens=wanted.max_tokens,
-            temperature=wanted.temperature,
-        )
-        call = await self._pipeline.begin(exchange, principal, request, False)
+        account = principal.account
+        try:
+            session = await self._store.begin_turn(account, path_parameter(exchange, "id"))
+        except Conflict:
+            raise ApiError(
+                409, "A message of this session is being answered; send yours after it.", retry_after=1
+            ) from None
+        if session is None:
+            raise _unknown()
+        try:
+            messages = fitting(session, wanted)
+            request = CanonicalRequest(
+                model=session.model,
+                messages=(*_system(session), *messages),
+                max_tokens=wanted.max_tokens,
+                temperature=wanted.temperature,
+            )
+            call = await self._pipeline.begin(exchange, principal, request, bool(wanted.stream))
+            session.messages = messages
+            if wanted.stream:
+                await self._stream(call, session, wanted.stream_options)
+            else:
+                await self._whole(call, session)
+        finally:
+            self._store.end_turn(account, session.id)
+
+    async def _whole(self, call: Call, session: Conversation) -> None:
+        exchange = call.exchange
         response = await whole(self._pipeline, call)
-        session.messages = [*kept, Message("assistant", (Text(response.text),))]
-        await self._save(call, principal, session)
+        await self._save(call, session, response.text)
         identity = "chatcmpl-" + exchange.request_id[4:]
         rendered = openai_answer.render(response, identity, int(time.time()))
         self._pipeline.end(call, "ok")
         await exchange.respond(200, [JSON, *route_headers(call)], rendered)
 
-    async def _save(self, call: Call, principal: Principal, session: Conversation) -> None:
+    async def _stream(self, call: Call, session: Conversation, options: StreamOptions | None) -> None:
+        identity = "chatcmpl-" + call.exchange.request_id[4:]
+        include_usage = options is not None and options.include_usage
+
+        def renderer() -> openai_answer.StreamRenderer:
+            model = call.ctx.model or call.request.model
+            return openai_answer.StreamRenderer(
+                identity, int(time.time()), model, include_usage=include_usage
+            )
+
+        await stream(self._pipeline, call, self._kept(call, session), renderer, openai_answer.DONE)
+
+    async def _kept(self, call: Call, session: Conversation) -> AsyncGenerator[StreamEvent, None]:
+        """The stream; whoever sees its end can rely on it being kept."""
+        events, collector = self._pipeline.stream(call), Collector()
         try:
-            await self._store.save(principal.account, session)
+            async for event in events:
+                if type(event) is StreamEnd:
+                    await self._save(call, session, collector.whole(event).text)
+                else:
+                    collector.add(event)
+                yield event
+        finally:
+            await events.aclose()
+
+    async def _save(self, call: Call, session: Conversation, text: str) -> None:
+        """An empty answer is kept no more than a broken one: no model wants to read it in the next turn."""
+        if not text:
+            return
+        session.messages = [*session.messages, Message("assistant", (Text(text),))]
+        try:
+            await self._store.save(call.principal.account, session)
         except Conflict:
             self._pipeline.end(call, "ok")  # the provider did its work
-            raise ApiError(
-                409, "Another message of this session was answered meanwhile; send yours again."
-            ) from None
+            raise ApiError(409, "This session was changed or ended meanwhile; read it again.") from None
         except BaseException:
             self._pipeline.end(call, "ok")
             raise
@@ -121,17 +167,22 @@ def context_of(model: str) -> int:
     return info.context if info is not None and info.context is not None else DEFAULT_CONTEXT
 
 
-def fitting(system: str, messages: list[Message], room: int) -> list[Message]:
-    """The newest messages that fit into `room` tokens with the system prompt, beginning with the user's.
+def fitting(session: Conversation, wanted: Turn) -> list[Message]:
+    """The newest messages that fit into the model's context with the system prompt, the new message and room
+    for the answer, beginning with one of the user's. Counted in tokens, as all estimates here are.
 
-    Raises `ApiError` 400 when not even the last one does.
+    Raises `ApiError` 400 when not even the new message fits.
     """
-    left = room - (estimate_text(system) + TOKENS_PER_MESSAGE if system else 0)
+    messages = [*session.messages, Message("user", (Text(wanted.content),))]
+    context = context_of(session.model)
+    left = context - (wanted.max_tokens or min(DEFAULT_ANSWER, context // 2))
+    left -= sum([_tokens(one) for one in _system(session)])
+    if left <= 0 and wanted.max_tokens is not None:
+        what = f"The model reads {context:,} tokens: with this answer's there is no room for the message."
+        raise ApiError(400, what, param="max_tokens")
     start = len(messages)
     for index in range(len(messages) - 1, -1, -1):
-        left -= TOKENS_PER_MESSAGE + sum(
-            [estimate_text(part.text) for part in messages[index].parts if isinstance(part, Text)]
-        )
+        left -= _tokens(messages[index])
         if left < 0:
             break
         start = index
@@ -140,6 +191,16 @@ def fitting(system: str, messages: list[Message], room: int) -> list[Message]:
     if start == len(messages):
         raise ApiError(400, "The message is longer than the model's context.", param="content")
     return messages[start:]
+
+
+def _system(session: Conversation) -> tuple[Message, ...]:
+    return (Message("system", (Text(session.system),)),) if session.system else ()
+
+
+def _tokens(message: Message) -> int:
+    return TOKENS_PER_MESSAGE + sum(
+        [estimate_text(part.text) for part in message.parts if isinstance(part, Text)]
+    )
 
 
 def _describe(session: Conversation) -> dict[str, Any]:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from service.providers.base import Message
 from service.storage.database import StoreUnavailable
+from service.storage.leases import Leases
 from service.storage.redis_cluster import RedisCluster
-from service.storage.redis_link import RedisLink
+from service.storage.redis_link import RedisError, RedisLink, pack
 
-# Write only over the version that was read: two turns at once must not swallow one another.
+# One turn at a time: who comes second is told before a model is paid for an answer that nobody can keep.
+BEGIN: Final = """
+local data = redis.call('HGET', KEYS[1], 'data')
+if not data then return -1 end
+if not redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then return 0 end
+return data
+"""
+# Write only over the version that was read: a claim that lapsed must not let a turn swallow another.
 SAVE: Final = """
+if redis.call('GET', KEYS[2]) == ARGV[5] then redis.call('DEL', KEYS[2]) end
 local held = redis.call('HGET', KEYS[1], 'version')
 if not held then return -1 end
 if held ~= ARGV[1] then return 0 end
@@ -40,7 +49,7 @@ class Conversation(Struct):
 
 
 class Conflict(Exception):
-    """Another turn of the same conversation was faster."""
+    """Another turn of the same conversation is being answered, or was faster."""
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -48,37 +57,67 @@ _decoder: Final = msgspec.msgpack.Decoder(Conversation)
 
 
 class Conversations:
-    """Keys carry the account: nobody reaches another's conversation, and they lie beside its limits."""
+    """Keys carry the account: nobody reaches another's conversation, and they lie beside its limits. Every
+    method but `end_turn` raises `StoreUnavailable`.
+    """
 
-    def __init__(self, link: Redis | None) -> None:
+    def __init__(self, link: Redis | None, leases: Leases) -> None:
         self._link = link
+        self._leases = leases
 
     async def create(self, account: str, model: str, system: str, ttl: int) -> Conversation:
         made = Conversation(f"sess_{secrets.token_hex(16)}", model, system, time.time(), ttl, [])
-        link = self._need()
         key = _key(account, made.id)
-        await link.call("HSET", key, "version", made.version, "data", _encoder.encode(made), tag=account)
-        await link.call("EXPIRE", key, ttl, tag=account)
+        data = pack(("HSET", key, "version", made.version, "data", _encoder.encode(made)))
+        for reply in await self._need().send(data + pack(("EXPIRE", key, ttl)), 2, account):
+            if isinstance(reply, RedisError):
+                raise StoreUnavailable("redis") from reply
         return made
 
     async def load(self, account: str, identity: str) -> Conversation | None:
-        if len(identity) != ID_LENGTH or not identity.isascii():
+        if not _plausible(identity):
             return None
-        data = await self._need().call("HGET", _key(account, identity), "data", tag=account)
+        data = await self._call(account, "HGET", _key(account, identity), "data")
         return _decoder.decode(data) if isinstance(data, bytes) else None
+
+    async def begin_turn(self, account: str, identity: str) -> Conversation | None:
+        """The conversation, for one turn that `save` or `end_turn` ends. Raises `Conflict` while another one
+        is being answered.
+        """
+        if not _plausible(identity):
+            return None
+        leases, turn = self._leases, _turn(account, identity)
+        keys = (_key(account, identity), turn)
+        data = await self._call(account, "EVAL", BEGIN, 2, *keys, leases.token, leases.milliseconds)
+        if data == 0:
+            raise Conflict
+        if not isinstance(data, bytes):
+            return None
+        leases.hold(turn, account)
+        return _decoder.decode(data)
 
     async def save(self, account: str, one: Conversation) -> None:
         """Keep the next version. Raises `Conflict` when it was changed or deleted meanwhile."""
         before, one.version = one.version, one.version + 1
-        data = _encoder.encode(one)
-        done = await self._need().call(
-            "EVAL", SAVE, 1, _key(account, one.id), before, one.version, data, one.ttl, tag=account
-        )
+        turn = _turn(account, one.id)
+        values = (before, one.version, _encoder.encode(one), one.ttl, self._leases.token)
+        done = await self._call(account, "EVAL", SAVE, 2, _key(account, one.id), turn, *values)
+        self._leases.gone(turn)
         if done != 1:
             raise Conflict
 
+    def end_turn(self, account: str, identity: str) -> None:
+        """Nothing is kept of this turn; after `save` this does nothing."""
+        self._leases.release(_turn(account, identity))
+
     async def delete(self, account: str, identity: str) -> bool:
-        return bool(await self._need().call("DEL", _key(account, identity), tag=account))
+        return bool(await self._call(account, "DEL", _key(account, identity)))
+
+    async def _call(self, account: str, *command: Any) -> Any:
+        try:
+            return await self._need().call(*command, tag=account)
+        except RedisError as error:  # loading, out of memory, read-only: not able to keep anything now
+            raise StoreUnavailable("redis") from error
 
     def _need(self) -> Redis:
         if self._link is None:
@@ -86,5 +125,13 @@ class Conversations:
         return self._link
 
 
+def _plausible(identity: str) -> bool:
+    return len(identity) == ID_LENGTH and identity.isascii()
+
+
 def _key(account: str, identity: str) -> str:
     return f"sa:{{{account}}}:s:{identity}"
+
+
+def _turn(account: str, identity: str) -> str:
+    return f"sa:{{{account}}}:s:{identity}:turn"
