@@ -11,7 +11,6 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ import psycopg
 
 from infra.errors import OperationFailed
 from infra.home import CHECKOUT, version
-from infra.recovery import catalog, restore, scratch, smoke
+from infra.recovery import catalog, restore, scratch, smoke, workspace
 from infra.recovery.manifest import Manifest
 from infra.recovery.ports import free_port
 from infra.recovery.report import Check, Report, document
@@ -38,13 +37,13 @@ KEPT = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 
 def in_clean_process(job: dict[str, Any], seconds: float = 6 * 3600) -> dict[str, Any]:
     """Run `job` in a process that shares nothing with this one but the bucket; its report as a document."""
-    with tempfile.TemporaryDirectory(prefix="superagent-clean-") as folder:
+    with workspace.folder("clean") as folder:
         environment = {key: text for key, text in os.environ.items() if key in KEPT or key.startswith("AWS_")}
         done = subprocess.run(
             [sys.executable, "-m", "infra.recovery.drill"],
             input=json.dumps(job),
             cwd=CHECKOUT,
-            env={**environment, "SUPERAGENT_HOME": folder, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**environment, "SUPERAGENT_HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
             stdout=subprocess.PIPE,
             text=True,
             timeout=seconds,

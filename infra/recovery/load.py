@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from infra.errors import OperationFailed, UserError
-from infra.recovery import disk, tools
+from infra.recovery import disk, tools, workspace
 from infra.recovery.archive import Vault
 from infra.recovery.database import PROGRESS_SCHEMA, Address, run_sql
 from infra.recovery.manifest import Archive, Manifest
@@ -143,8 +142,8 @@ class Loader:
         """Definitions, rows, then indexes and constraints; each step is marked done inside the target."""
         done = self._done()
         schema = next(archive for archive in self.manifest.archives if archive.role == "schema")
-        with tempfile.TemporaryDirectory(prefix="superagent-restore-") as folder:
-            path = Path(folder) / "schema.dump"
+        with workspace.folder("restore") as folder:
+            path = folder / "schema.dump"
             with disk.writing(folder), path.open("wb") as file:
                 for chunk in self.vault.load(schema, self.meter):
                     file.write(chunk)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from typing import Any
 import redis
 
 from infra.errors import OperationFailed
-from infra.recovery import archive, disk, rdb
+from infra.recovery import archive, disk, rdb, workspace
 from infra.recovery.backup import LEVEL, Draft
 from infra.recovery.lease import Lease
 from infra.recovery.manifest import Archive, Manifest
@@ -52,8 +51,8 @@ class Loaded:
 @contextmanager
 def loaded(manifest: Manifest, vault: archive.Vault) -> Iterator[Loaded]:
     """Load a backup into a throw-away server on loopback and check the number of keys."""
-    with tempfile.TemporaryDirectory(prefix="superagent-rdb-") as folder, meter("Loading", None) as progress:
-        with disk.writing(folder), (Path(folder) / "dump.rdb").open("wb") as file:
+    with workspace.folder("rdb") as folder, meter("Loading", None) as progress:
+        with disk.writing(folder), (folder / "dump.rdb").open("wb") as file:
             for chunk in archive.decompressed(vault.load(manifest.archives[0], progress)):
                 file.write(chunk)
         with _server(folder) as (client, port):
@@ -68,13 +67,13 @@ def loaded(manifest: Manifest, vault: archive.Vault) -> Iterator[Loaded]:
 
 
 @contextmanager
-def _server(folder: str) -> Iterator[tuple[redis.Redis, int]]:
+def _server(folder: Path) -> Iterator[tuple[redis.Redis, int]]:
     port = free_port()
     command = [
-        *(valkey_server(), "--port", str(port), "--bind", "127.0.0.1", "--dir", folder),
+        *(valkey_server(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)),
         *("--dbfilename", "dump.rdb", "--save", "", "--appendonly", "no"),
     ]
-    log = Path(folder) / "log"
+    log = folder / "log"
     with log.open("wb") as words:
         process = subprocess.Popen(command, stdout=words, stderr=words)
     client = redis.Redis(port=port, socket_timeout=30)

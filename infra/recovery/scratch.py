@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from pathlib import Path
 from infra.errors import OperationFailed
 from infra.local import postgres
 from infra.local.layout import Layout
-from infra.recovery import server, tools
+from infra.recovery import server, tools, workspace
 from infra.recovery.database import Address
 from infra.recovery.ports import free_port
 
@@ -26,8 +25,7 @@ def server_of(major: int, parent: Path | None = None, options: tuple[str, ...] =
 
     `options` are further settings, `name=value`.
     """
-    folder = Path(tempfile.mkdtemp(prefix="superagent-drill-", dir=parent))
-    try:
+    with workspace.folder("drill", parent) as folder:
         who = postgres.identity(Layout(folder))
         if who.user:
             shutil.chown(folder, who.user)
@@ -41,8 +39,6 @@ def server_of(major: int, parent: Path | None = None, options: tuple[str, ...] =
             raise OperationFailed(f"initdb failed: {tools.complaint(made.stderr)}")
         with _running(data, folder / "log", major, who, options) as address:
             yield address
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

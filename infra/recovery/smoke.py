@@ -7,13 +7,13 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from infra.errors import OperationFailed
 from infra.home import CHECKOUT
 from infra.local.layout import write
+from infra.recovery import workspace
 from infra.recovery.database import Address
 from infra.recovery.ports import free_port
 from infra.recovery.report import Check
@@ -23,8 +23,7 @@ READY_SECONDS = 60.0
 
 def test_service(database: Address, redis_url: str) -> list[Check]:
     """Migrate, start the service, make a key, ask a question, find its usage row. One check each."""
-    with tempfile.TemporaryDirectory(prefix="superagent-smoke-") as name:
-        folder = Path(name)
+    with workspace.folder("smoke") as folder:
         write(folder / "database_url", database.url(), 0o600)
         write(folder / "redis_url", redis_url, 0o600)
         port = free_port()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -144,8 +146,9 @@ def drop(server: Address, name: str) -> None:
 
 @pytest.mark.timeout(300)
 def test_a_restore_killed_at_any_call_can_be_finished(
-    cloud: Cloud, source: Address, gate: Proxy, spare: str
+    cloud: Cloud, source: Address, gate: Proxy, spare: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     made = back_up(cloud, source, kms_key=cloud.key)
     far = through(cloud, gate)
     assert in_child(lambda: restore.run(far.store, made, source, spare, far.kms)) == 0
@@ -157,6 +160,7 @@ def test_a_restore_killed_at_any_call_can_be_finished(
         assert killed_at(gate, victim, "before", run) == -signal.SIGKILL, f"call {victim}"
         assert finish(cloud, made, source, spare).rows == made.rows
         drop(source, spare)
+    assert list(tmp_path.iterdir()) == [], "a restore leaves nothing and takes away what a killed one left"
 
 
 def finish(cloud: Cloud, made: Manifest, source: Address, name: str) -> restore.Restored:

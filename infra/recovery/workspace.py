@@ -1,0 +1,56 @@
+"""A temporary folder that is gone afterwards; what a killed process could not remove, the next one does.
+
+The folder holds a locked file. The kernel lets go of the lock when the process dies, however it dies, so a
+folder whose lock is free belongs to nobody. (A Postgres that a killed drill left running ends by itself when
+its folder is gone: it looks for `postmaster.pid` every minute.)
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+PREFIX: Final = "superagent-"
+LOCK: Final = ".lock"
+YOUNG_SECONDS: Final = 60.0
+"""A folder without a lock may have been made this moment; an older one was left behind."""
+
+
+@contextmanager
+def folder(purpose: str, parent: Path | None = None) -> Iterator[Path]:
+    """An empty folder `superagent-<purpose>-…`; those that killed processes left beside it are removed."""
+    sweep(purpose, parent)
+    made = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{purpose}-", dir=parent))
+    try:
+        with (made / LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def sweep(purpose: str, parent: Path | None = None) -> None:
+    """Remove what nobody holds any more; what cannot be looked at or removed is left."""
+    for found in Path(parent or tempfile.gettempdir()).glob(f"{PREFIX}{purpose}-*"):
+        if _abandoned(found):
+            shutil.rmtree(found, ignore_errors=True)
+
+
+def _abandoned(found: Path) -> bool:
+    try:
+        if found.is_symlink() or os.getuid() not in (0, found.stat().st_uid):
+            return False
+        if not (found / LOCK).exists():
+            return time.time() - found.stat().st_mtime > YOUNG_SECONDS
+        with (found / LOCK).open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
