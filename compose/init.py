@@ -7,6 +7,7 @@ user is another one than yours and Compose mounts them as they are.
 """
 
 import argparse
+import hmac
 import json
 import secrets
 import sys
@@ -16,10 +17,16 @@ FOLDER = Path(__file__).parent / "secrets"
 
 
 def contents(postgres: str, valkey: str, grafana: str) -> dict[str, str]:
-    """File → text, from three passwords."""
+    """File → text, from three passwords. `migrate` comes as the owner and makes the service's user.
+
+    Its password follows from the owner's, who may do more anyway; there is no way back.
+    """
+    service = hmac.digest(postgres.encode(), b"superagent_service", "sha256").hex()
+    database = "postgres:5432/superagent?sslmode=disable"
     return {
         "postgres_password": postgres,
-        "database_url": f"postgresql://superagent:{postgres}@postgres:5432/superagent?sslmode=disable",
+        "database_url": f"postgresql://superagent_service:{service}@{database}",
+        "database_owner_url": f"postgresql://superagent:{postgres}@{database}",
         "valkey_password": valkey,
         "valkey_auth": f"requirepass {valkey}\n",
         "redis_url": f"redis://:{valkey}@valkey:6379/0",

@@ -19,6 +19,9 @@ documents each. The least that is needed:
   SUPERAGENT_DATABASE_URL=postgresql://user:password@host/name  python -m service migrate
   SUPERAGENT_DATABASE_URL=…  python -m service create-key --name me --permission admin
   SUPERAGENT_DATABASE_URL=…  python -m service
+
+`migrate` may have a login of its own, SUPERAGENT_DATABASE_OWNER_URL: then it also makes the user of
+SUPERAGENT_DATABASE_URL and gives it rights on rows alone.
 """
 
 
@@ -74,10 +77,14 @@ def _serve(settings: Settings) -> int:
 
 def _migrate(settings: Settings, as_json: bool) -> int:
     from service.storage.migrate import MigrationFailed, migrate
+    from service.storage.rights import GrantFailed, grant
 
+    service = settings.database_url.get_secret_value()
+    owner = settings.database_owner_url.get_secret_value() if settings.database_owner_url else service
     try:
-        applied = migrate(settings.database_url.get_secret_value())
-    except MigrationFailed as error:
+        applied = migrate(owner)
+        asyncio.run(grant(owner, service, bool(settings.database_iam_region)))
+    except (MigrationFailed, GrantFailed) as error:
         return _complain(f"Migration failed: {error}", 1)
     if as_json:
         print(json.dumps({"applied": applied}))
@@ -89,8 +96,13 @@ def _migrate(settings: Settings, as_json: bool) -> int:
 async def _create_key(settings: Settings, options: argparse.Namespace) -> int:
     from service.auth.keys import KeyStore
     from service.storage.database import Database
+    from service.storage.login import logins
 
-    database = Database(settings.database_url.get_secret_value(), size=1)
+    database = Database(
+        settings.database_url.get_secret_value(),
+        size=1,
+        logins=logins(settings.follow("database_url"), settings.database_iam_region),
+    )
     await database.start()
     try:
         keys = KeyStore(database)

@@ -35,6 +35,7 @@ from service.settings import Settings
 from service.storage.database import Database
 from service.storage.journal import Journal
 from service.storage.leases import Leases
+from service.storage.login import logins
 from service.storage.redis_cluster import RedisCluster
 from service.storage.redis_link import Address, RedisLink
 from service.storage.runtime_settings import Runtime, RuntimeSettings
@@ -61,10 +62,22 @@ class Service:
         metrics.build_info.labels(settings.version, settings.colour).set(1)
 
         # stores
-        self.database = Database(settings.database_url.get_secret_value(), settings.database_pool_size)
+        self.database = Database(
+            settings.database_url.get_secret_value(),
+            settings.database_pool_size,
+            logins=logins(settings.follow("database_url"), settings.database_iam_region),
+        )
         self.database.on_change.append(self._dependency("postgres"))
         replica = settings.replica_url
-        self.replica = Database(replica.get_secret_value(), 2) if replica is not None else None
+        self.replica = (
+            Database(
+                replica.get_secret_value(),
+                2,
+                logins=logins(settings.follow("replica_url"), settings.database_iam_region),
+            )
+            if replica is not None
+            else None
+        )
         self.redis = self._redis_address()
         self.link = self._link()
         self.leases = Leases(self.link)
@@ -259,7 +272,7 @@ class Service:
 
     def _redis_address(self) -> Address | None:
         url = self.settings.redis_url
-        return Address(url.get_secret_value()) if url is not None else None
+        return Address(url.get_secret_value(), self.settings.follow("redis_url")) if url is not None else None
 
     def _link(self) -> RedisLink | RedisCluster | None:
         if self.redis is None:

@@ -1,22 +1,36 @@
 """Every setting of the service, from the environment: `SUPERAGENT_<NAME>`, or `SUPERAGENT_<NAME>_FILE`.
 
 `load` is the only way in; it raises `SettingsError` with one sentence per problem and never shows a secret.
+Users, passwords and tokens of the stores are followed: a `_FILE` of theirs that was rewritten counts from the
+next connection on, without a restart.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import Field, Json, SecretStr, ValidationError
+from pydantic import (
+    Field,
+    Json,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX: Final = "SUPERAGENT_"
 # Names with our prefix that belong to the tools around the service and may be inherited from them.
 FOREIGN: Final = frozenset({"SUPERAGENT_HOME"})
+
+_ENCRYPTED: Final = frozenset({"require", "verify-ca", "verify-full"})
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
@@ -40,6 +54,14 @@ class Settings(BaseSettings):
 
     # --- what it stands on
     database_url: SecretStr = Field(description="`postgresql://user:password@host:port/name`.")
+    database_iam_region: str = Field(
+        "",
+        pattern=r"^([a-z]{2}(-[a-z]+)+-\d)?$",
+        description="Log in to RDS of this AWS region with tokens that AWS signs; empty: the URL's password.",
+    )
+    database_owner_url: SecretStr | None = Field(
+        None, description="Login that owns the schema, for `migrate` alone; else `database_url`."
+    )
     database_pool_size: int = Field(4, ge=1, le=100, description="Most connections to Postgres.")
     replica_url: SecretStr | None = Field(None, description="Read replica for reports; else the primary.")
     redis_url: SecretStr | None = Field(
@@ -155,6 +177,38 @@ class Settings(BaseSettings):
         0, ge=0, le=1, description="Part of the answers that is scored after it was sent; 0: none."
     )
 
+    _files: dict[str, Path] = PrivateAttr(default_factory=dict)
+
+    def follow(self, name: str) -> Callable[[], str]:
+        """A secret as it is at each call: what its `_FILE` holds now, else what it was at the start.
+
+        A file that is gone or empty for a moment changes nothing.
+        """
+        found: SecretStr | None = getattr(self, name)
+        last = found.get_secret_value() if found is not None else ""
+        path = self._files.get(name)
+
+        def now() -> str:
+            nonlocal last
+            if path is not None:
+                with contextlib.suppress(OSError, UnicodeDecodeError):
+                    last = path.read_text().strip() or last
+            return last
+
+        return now
+
+    @field_validator("database_iam_region")
+    @classmethod
+    def _tokens_need_tls(cls, region: str, info: ValidationInfo) -> str:
+        url = info.data.get("database_url")
+        if region and url is not None:
+            parts = urlsplit(url.get_secret_value())
+            if parts.password or not parts.username:
+                raise ValueError("the database URL must name a user and no password, which AWS signs")
+            if dict(parse_qsl(parts.query)).get("sslmode") not in _ENCRYPTED:
+                raise ValueError("tokens need TLS: add sslmode=verify-full (or require) to the database URL")
+        return region
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -170,9 +224,10 @@ class Settings(BaseSettings):
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the environment. Raises `SettingsError` with every problem, one line each."""
-    values, problems = _collect(os.environ if environ is None else environ)
+    values, files, problems = _collect(os.environ if environ is None else environ)
     try:
         settings = Settings(**values)
+        settings._files.update(files)
     except ValidationError as error:
         problems += [_describe(part["loc"], part["type"], part["msg"]) for part in error.errors()]
     if problems:
@@ -180,8 +235,9 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     return settings
 
 
-def _collect(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+def _collect(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Path], list[str]]:
     values: dict[str, Any] = {}
+    files: dict[str, Path] = {}
     problems: list[str] = []
     for name, value in sorted(environ.items()):
         if not name.startswith(PREFIX) or name in FOREIGN:
@@ -197,12 +253,13 @@ def _collect(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
                 continue
             try:
                 values[target] = Path(value).read_text().strip()
+                files[target] = Path(value)
             except (OSError, UnicodeDecodeError) as error:
                 reason = getattr(error, "strerror", None) or "not text"
                 problems.append(f"{name}: cannot read {value!r} ({reason}): name a readable file.")
         else:
             problems.append(f"{name} is not a setting: {_suggest(field)}")
-    return values, problems
+    return values, files, problems
 
 
 def _suggest(field: str) -> str:

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit, urlunsplit
 from infra.local.layout import Layout, write
 
 DATABASE = "superagent"
+SERVICE = "superagent_service"
+"""The service's own user in Postgres."""
 
 
 def value(place: Layout, name: str) -> str:
@@ -23,14 +25,17 @@ def value(place: Layout, name: str) -> str:
 def write_urls(place: Layout, ports: dict[str, int]) -> None:
     """Write what the service and the tools connect with, for today's ports.
 
-    The database's name in `database_url` survives: a cutover after a restore may have changed it.
+    The service has a user of its own, with rights on rows alone; `migrate` and backups come as the owner. The
+    database's name in `database_url` survives: a cutover after a restore may have changed it.
     """
     url_file = place.secret("database_url")
     name = urlsplit(url_file.read_text().strip()).path.lstrip("/") if url_file.exists() else DATABASE
     here = f"127.0.0.1:{ports['postgres']}"
-    owner, admin = value(place, "database_password"), value(place, "postgres_password")
+    service, owner = value(place, "service_password"), value(place, "database_password")
+    admin = value(place, "postgres_password")
     urls = {
-        "database_url": urlunsplit(("postgresql", f"superagent:{owner}@{here}", f"/{name}", "", "")),
+        "database_url": urlunsplit(("postgresql", f"{SERVICE}:{service}@{here}", f"/{name}", "", "")),
+        "database_owner_url": urlunsplit(("postgresql", f"superagent:{owner}@{here}", f"/{name}", "", "")),
         "database_admin_url": f"postgresql://postgres:{admin}@{here}/postgres",
         "redis_url": f"redis://:{value(place, 'redis_password')}@127.0.0.1:{ports['valkey']}/0",
     }

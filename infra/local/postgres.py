@@ -28,13 +28,20 @@ NO_ARCHIVE: Final = "/bin/true"
 
 PREPARE: Final = r"""
 \getenv password OWNER_PASSWORD
+\getenv service SERVICE_PASSWORD
 select 'create role superagent login'
  where not exists (select from pg_roles where rolname = 'superagent') \gexec
-alter role superagent password :'password';
+alter role superagent login password :'password';
+select 'create role superagent_service login'
+ where not exists (select from pg_roles where rolname = 'superagent_service') \gexec
+alter role superagent_service login password :'service';
 select 'create database superagent owner superagent'
  where not exists (select from pg_database where datname = 'superagent') \gexec
 """
-"""psql's script; the password reaches it by environment, because argument lists are public."""
+"""psql's script; passwords reach it by environment, because argument lists are public.
+
+The owner has the schema; the service's user gets its rights from `migrate` (service/storage/rights.py).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +169,7 @@ def render(place: Layout, port: int) -> str:
 
 
 def prepare(place: Layout, port: int) -> None:
-    """Make the service's role and database unless they are there; the server must accept connections."""
+    """Make the two roles and the database unless they are there; the server must accept connections."""
     done = subprocess.run(
         [
             parts.required("postgres").with_name("psql"),
@@ -176,6 +183,7 @@ def prepare(place: Layout, port: int) -> None:
             **os.environ,
             "PGPASSWORD": value(place, "postgres_password"),
             "OWNER_PASSWORD": value(place, "database_password"),
+            "SERVICE_PASSWORD": value(place, "service_password"),
         },
         timeout=60,
     )

@@ -154,7 +154,7 @@ def program(slot: Slot, version: str, place: Layout) -> Program:
 
 
 def service_environment(place: Layout) -> dict[str, str]:
-    """Settings that every command of the service needs here (`migrate` and `create-key` too)."""
+    """Settings that every command of the service needs here (`create-key` too)."""
     return {
         "SUPERAGENT_ENVIRONMENT": "local",
         "SUPERAGENT_DATABASE_URL_FILE": str(place.secret("database_url")),
@@ -170,8 +170,11 @@ def service_command(*words: str, place: Layout | None = None) -> tuple[list[str]
 
 
 def migrate_command(place: Layout | None = None) -> tuple[list[str], dict[str, str]]:
-    """Command and environment that bring the local database's schema up to this checkout."""
-    return service_command("migrate", place=place)
+    """Command and environment that bring the local database's schema up to this checkout, as its owner."""
+    place = place or layout()
+    command, environment = service_command("migrate", place=place)
+    owner = str(place.secret("database_owner_url"))
+    return command, {**environment, "SUPERAGENT_DATABASE_OWNER_URL_FILE": owner}
 
 
 def write_targets(place: Layout) -> None:

@@ -119,7 +119,8 @@ class Up:
             await asyncio.gather(self._healthy("postgres"), self._healthy("valkey"))
             await asyncio.to_thread(postgres.prepare, self.place, self.ports["postgres"])
         with self.progress.step("Database schema and key"):
-            await run(*self._service_command("Migrating the database", "migrate"))
+            command, environment = slots.migrate_command(self.place)
+            await run(command, "Migrating the database", environment)
             words = ("create-key", "--name", "admin", "--permission", "admin", "--if-none")
             answer = await run(*self._service_command("Creating the first key", *words))
             key: str | None = json.loads(answer).get("key")

@@ -49,8 +49,21 @@ class Context:
         return resource.Table(self.env.outputs.release_table)
 
     def database(self) -> Address:
-        """The database in use."""
-        return Address.parse(read_secret("database_url"))
+        """The database in use, as its owner: the service's own user may neither dump nor restore it.
+
+        Raises `UserError` in another environment than `local` unless a file names its database: what lies in
+        the state folder is the local one's.
+        """
+        if "SUPERAGENT_DATABASE_OWNER_URL_FILE" in os.environ:
+            return Address.parse(read_secret("database_owner_url"))
+        if "SUPERAGENT_DATABASE_URL_FILE" in os.environ:
+            return Address.parse(read_secret("database_url"))
+        if not self.local:
+            raise UserError(
+                f"Which login the database of {self.name} has is not known.",
+                "Name a file with its owner's URL in SUPERAGENT_DATABASE_OWNER_URL_FILE.",
+            )
+        return Address.parse(read_secret("database_owner_url"))
 
     def redis_url(self) -> str:
         return read_secret("redis_url")

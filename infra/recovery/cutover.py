@@ -116,7 +116,7 @@ def switch(place: Context, to: Pointer) -> Switched:
     write(journal_path(), json.dumps(plan))
     _writable(admin, name, True)
     point(place, to)
-    _write_url(place, name)
+    _write_url(name)
     _migrate()
     result = Switched(str(to), str(before) if before else None)
     for colour in COLOURS:
@@ -157,11 +157,16 @@ def _writable(admin: Address, name: str, yes: bool) -> None:
         connection.execute(sql.SQL("alter database {} ").format(sql.Identifier(name)) + change)
 
 
-def _write_url(place: Context, name: str) -> None:
-    path = secret_path("database_url")
-    url = place.database().database(name).url()
-    if path.read_text().strip() != url:
-        write(path, url, 0o600)
+def _write_url(name: str) -> None:
+    """The service's URL and the owner's name the same database."""
+    for secret in ("database_owner_url", "database_url"):
+        path = secret_path(secret)
+        if not path.exists():
+            continue  # from before the service had a user of its own
+        before = path.read_text().strip()
+        url = Address.parse(before).database(name).url()
+        if before != url:
+            write(path, url, 0o600)
 
 
 def _migrate() -> None:

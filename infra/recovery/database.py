@@ -140,9 +140,10 @@ select current_setting('server_version'), current_setting('server_version_num'):
        clock_timestamp() at time zone 'utc', pg_database_size(datname),
        pg_get_userbyid(datdba)::text,
        coalesce((select array_agg(extname::text order by extname) from pg_extension), '{}'),
-       coalesce((select array_agg(distinct pg_get_userbyid(relowner)::text) from pg_class
-                  where relnamespace not in (select oid from pg_namespace where nspname ~ '^pg_')), '{}')
-  from pg_database where datname = current_database()
+       coalesce((select array_agg(distinct r.rolname::text) from pg_shdepend d
+                   join pg_roles r on r.oid = d.refobjid
+                  where d.refclassid = 'pg_authid'::regclass and d.dbid = b.oid), '{}')
+  from pg_database b where datname = current_database()
 """
 
 

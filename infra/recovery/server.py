@@ -18,8 +18,9 @@ READY_SECONDS: Final = 120.0
 
 def administrator(place: Context) -> Address:
     """The address with the right to create databases: the superuser here, the same login elsewhere."""
-    name = "database_admin_url" if place.local else "database_url"
-    return Address.parse(read_secret(name)).database("postgres")
+    if place.local:
+        return Address.parse(read_secret("database_admin_url")).database("postgres")
+    return place.database().database("postgres")
 
 
 def reachable(address: Address) -> bool:

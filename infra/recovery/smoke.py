@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from infra.errors import OperationFailed
 from infra.home import CHECKOUT
+from infra.local.credentials import SERVICE
 from infra.local.layout import write
 from infra.recovery import workspace
 from infra.recovery.database import Address
@@ -22,9 +24,14 @@ READY_SECONDS = 60.0
 
 
 def test_service(database: Address, redis_url: str) -> list[Check]:
-    """Migrate, start the service, make a key, ask a question, find its usage row. One check each."""
+    """Migrate, start the service, make a key, ask a question, find its usage row. One check each.
+
+    The service comes as a user of its own, as everywhere: a restored database must let it in.
+    """
     with workspace.folder("smoke") as folder:
-        write(folder / "database_url", database.url(), 0o600)
+        service = database.with_parts(user=SERVICE, password=secrets.token_hex(16))
+        write(folder / "database_url", service.url(), 0o600)
+        write(folder / "database_owner_url", database.url(), 0o600)
         write(folder / "redis_url", redis_url, 0o600)
         port = free_port()
         environment = {
@@ -43,7 +50,8 @@ def test_service(database: Address, redis_url: str) -> list[Check]:
 
 def _checks(database: Address, environment: dict[str, str], port: int, folder: Path) -> list[Check]:
     checks: list[Check] = []
-    migrated = _service(environment, "migrate")
+    owner = {"SUPERAGENT_DATABASE_OWNER_URL_FILE": str(folder / "database_owner_url")}
+    migrated = _service({**environment, **owner}, "migrate")
     checks.append(Check("schema is up to date", migrated.returncode == 0, _last(migrated)))
     made = _service(environment, "create-key", "--name", "drill", "--permission", "admin")
     checks.append(Check("a key can be made", made.returncode == 0, _last(made) if made.returncode else ""))

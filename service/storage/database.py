@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -11,6 +12,7 @@ from typing import Any, Final
 import asyncpg
 
 from service.background import forever
+from service.storage.login import Logins, connect
 
 PROBE_SECONDS: Final = 1.0
 
@@ -42,10 +44,14 @@ _GONE: Final = (
 
 
 class Database:
-    """`available` is what the last call or probe found; `on_change` hears about every turn of it."""
+    """`available` is what the last call or probe found; `on_change` hears about every turn of it.
 
-    def __init__(self, url: str, size: int = 4, timeout: float = 3.0) -> None:
+    `logins` say who each new connection is; without them it is the URL's user for ever.
+    """
+
+    def __init__(self, url: str, size: int = 4, timeout: float = 3.0, logins: Logins | None = None) -> None:
         self._url = url
+        self._logins = logins
         self._size = size
         self._timeout = timeout
         self._pool: asyncpg.Pool | None = None
@@ -58,6 +64,7 @@ class Database:
         """Open the pool; a server that is away is no error. Connections are made when first needed."""
         self._pool = await asyncpg.create_pool(
             self._url,
+            connect=functools.partial(connect, self._logins) if self._logins is not None else None,
             min_size=0,
             max_size=self._size,
             timeout=self._timeout,

@@ -30,18 +30,21 @@ class RedisError(Exception):
 
 
 class Address:
-    """What a `redis://` or `rediss://` URL says."""
+    """What a `redis://` or `rediss://` URL says.
 
-    def __init__(self, url: str) -> None:
+    User and password are those of the moment of connecting, where `follow` gives the URL as it is then.
+    """
+
+    def __init__(self, url: str, follow: Callable[[], str] | None = None) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
             raise ValueError("a Redis URL reads redis://[user:password@]host:port/db (rediss:// with TLS)")
         self.host: str = parts.hostname
         self.port: int = parts.port or 6379
         self.tls = ssl.create_default_context() if parts.scheme == "rediss" else None
-        self.user = unquote(parts.username or "")
-        self.password = unquote(parts.password or "")
         self.database = int(parts.path.strip("/") or 0)
+        self._url = url
+        self._follow = follow or (lambda: url)
 
     def at(self, host: str, port: int) -> Address:
         """The same credentials on another node."""
@@ -50,9 +53,13 @@ class Address:
         return other
 
     def handshake(self) -> list[tuple[Any, ...]]:
+        """The commands that open a connection made now."""
         commands: list[tuple[Any, ...]] = []
-        if self.password:
-            commands.append(("AUTH", self.user, self.password) if self.user else ("AUTH", self.password))
+        now, start = urlsplit(self._follow()), urlsplit(self._url)
+        login = now if now.hostname == start.hostname else start  # another server is a restart's business
+        if login.password:
+            user, password = unquote(login.username or ""), unquote(login.password)
+            commands.append(("AUTH", user, password) if user else ("AUTH", password))
         if self.database:
             commands.append(("SELECT", self.database))
         return commands

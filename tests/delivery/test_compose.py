@@ -118,7 +118,8 @@ def test_secrets_are_made_once_agree_and_are_not_shown(tmp_path: Path) -> None:
     words = " ".join(init(folder))
     assert folder.stat().st_mode & 0o777 == 0o700
     before = {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
-    assert before["postgres_password"] in before["database_url"]
+    assert before["postgres_password"] in before["database_owner_url"]
+    assert before["postgres_password"] not in before["database_url"]
     assert before["valkey_password"] in before["redis_url"] + before["valkey_auth"]
     assert json.loads(before["redis_exporter.json"]) == {"redis://valkey:6379": before["valkey_password"]}
     assert len({before[name] for name in ("postgres_password", "valkey_password", "grafana_password")}) == 3
@@ -154,7 +155,8 @@ def test_the_service_takes_its_settings(name: str, tmp_path: Path) -> None:
             given[key] = str(tmp_path / value.removeprefix("/run/secrets/"))
     found = service_settings.load(given)
     assert (found.environment, found.version, found.host) == ("compose", "v1", "0.0.0.0")
-    assert found.database_url.get_secret_value().startswith("postgresql://superagent:")
+    assert found.database_url.get_secret_value().startswith("postgresql://superagent_service:")
+    assert (found.database_owner_url is not None) == (name == "migrate")
     assert found.trusted_proxies == 1
 
 

@@ -25,6 +25,7 @@ from service.server import _config, _Server, listen
 from service.settings import load
 from service.storage.database import Database
 from service.storage.migrate import migrate
+from service.storage.rights import grant
 from tests.parts import free_port, wait_until
 from tests.service.fake import FakeRouter
 
@@ -45,7 +46,7 @@ async def running(database_url: str, router: Any = None, **environ: str) -> Asyn
     """Serve with these `SUPERAGENT_` settings (names without the prefix) until the block ends."""
     folder = tempfile.TemporaryDirectory(prefix="superagent-journal-")
     given = {
-        "DATABASE_URL": database_url,
+        "DATABASE_URL": as_service(database_url),
         "LOG_LEVEL": "error",
         "JOURNAL_DIR": folder.name,
         **environ,
@@ -69,9 +70,21 @@ async def running(database_url: str, router: Any = None, **environ: str) -> Asyn
         folder.cleanup()
 
 
-def prepare(database_url: str, *permissions: str) -> str:
-    """Migrate and make a key."""
+def as_service(database_url: str) -> str:
+    """The URL with the user that services have everywhere: rights on rows and no more."""
+    return database_url.replace("//postgres@", "//superagent_service@")
+
+
+def ready(database_url: str) -> None:
+    """Migrate, and give the service's user its rights, in a thread as `create_key`."""
     migrate(database_url)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(grant(database_url, as_service(database_url), iam=False))).result()
+
+
+def prepare(database_url: str, *permissions: str) -> str:
+    """`ready`, and a key."""
+    ready(database_url)
     return create_key(database_url, *(permissions or ("admin",)))
 
 
@@ -108,7 +121,7 @@ class Process:
         self.url = f"http://127.0.0.1:{self.port}"
         self._environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("SUPERAGENT_")},
-            "SUPERAGENT_DATABASE_URL": database_url,
+            "SUPERAGENT_DATABASE_URL": as_service(database_url),
             "SUPERAGENT_PORT": str(self.port),
             "SUPERAGENT_METRICS_PORT": str(self.metrics_port),
             "SUPERAGENT_JOURNAL_DIR": str(folder / "journal"),

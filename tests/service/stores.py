@@ -61,6 +61,11 @@ class Postgres:
         command = [self._binaries / "initdb", "-D", self._home / "data", "-U", "postgres", "-A", "trust"]
         subprocess.run([*not_root(), *command, "--no-sync"], check=True, capture_output=True)
 
+    def ask_for_passwords(self) -> None:
+        """From the next start on, of everybody but the superuser."""
+        rules = ("host all postgres 127.0.0.1/32 trust", "host all all 127.0.0.1/32 scram-sha-256")
+        (self._home / "data" / "pg_hba.conf").write_text("\n".join(rules) + "\n")
+
     def start(self) -> None:
         options = ["-h", "127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"]
         log = (self._home / "log").open("ab")

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from service.storage.migrate import migrate
 from tests.parts import wait_until
 from tests.service.faulty import MODES, Faulty, faulty
-from tests.service.running import Process, create_key, process
+from tests.service.running import Process, create_key, process, ready
 from tests.service.stores import postgres
 from tests.service.traffic import Traffic, ask
 
@@ -24,7 +23,7 @@ System = tuple[Process, Faulty, str]
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     folder = tmp_path_factory.mktemp("providers")
     with postgres() as store, faulty() as upstream:
-        migrate(store.url)
+        ready(store.url)
         key = create_key(store.url, "chat")
         file = folder / "providers.json"
         file.write_text(json.dumps(upstream.providers()))

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from service.storage.migrate import migrate
 from tests.parts import free_port, wait_until
-from tests.service.running import ROOT, create_key, prepare, process
+from tests.service.running import ROOT, create_key, prepare, process, ready
 from tests.service.stores import postgres
 from tests.service.traffic import Traffic, ask
 
@@ -72,7 +71,7 @@ def test_kill_9_under_load_loses_no_answered_request_and_books_none_twice(
     tmp_path: Path, stream: bool
 ) -> None:
     with postgres() as store:
-        migrate(store.url)
+        ready(store.url)
         key = create_key(store.url, "chat")
         with process(store.url, tmp_path) as service:
             with Traffic(service.port, key, body={"stream": stream}) as traffic:

@@ -8,9 +8,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.storage.migrate import migrate
 from tests.parts import wait_until
-from tests.service.running import Process, create_key, key_with_budget, process
+from tests.service.running import Process, create_key, key_with_budget, process, ready
 from tests.service.slow import Slow, slow
 from tests.service.stores import Postgres, Valkey, postgres, valkey
 from tests.service.traffic import Traffic
@@ -55,7 +54,7 @@ Stores = tuple[Postgres, Valkey]
 def both() -> Iterator[Stores]:
     """Stores that tests may kill: whoever uses them next finds them running."""
     with postgres() as store, valkey() as redis:
-        migrate(store.url)
+        ready(store.url)
         yield store, redis
 
 

@@ -66,10 +66,10 @@ def connected(place: Layout, name: str) -> psycopg.Connection:
 
 
 def test_a_committed_row_survives_a_kill(place):
-    with connected(place, "database_url") as connection:
+    with connected(place, "database_owner_url") as connection:
         connection.execute("create table kept as select 42 as answer")
     kill(place, "postgres")
-    with connected(place, "database_url") as connection:
+    with connected(place, "database_owner_url") as connection:
         assert connection.execute("select answer from kept").fetchone() == (42,)
 
 
@@ -88,16 +88,20 @@ def test_an_appended_value_survives_a_kill(place):
     wait_until(kept, "the value is there again")
 
 
-def test_the_service_owns_its_database_and_is_no_superuser(place):
-    with connected(place, "database_url") as connection:
-        found = connection.execute("select current_user, usesuper from pg_user where usename = current_user")
-        assert found.fetchone() == ("superagent", False)
+def test_the_owner_migrates_the_service_has_rows_alone_and_neither_is_a_superuser(place):
+    who = "select current_user, usesuper from pg_user where usename = current_user"
+    with connected(place, "database_owner_url") as connection:
+        assert connection.execute(who).fetchone() == ("superagent", False)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("create role another")
+    with connected(place, "database_url") as connection:
+        assert connection.execute(who).fetchone() == ("superagent_service", False)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("create table mine (x int)")
 
 
 def test_a_wrong_password_is_refused_by_both(place):
-    wrong = url(place, "database_url").replace(credentials.value(place, "database_password"), "wrong")
+    wrong = url(place, "database_url").replace(credentials.value(place, "service_password"), "wrong")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(wrong)
     wrong = url(place, "redis_url").replace(credentials.value(place, "redis_password"), "wrong")

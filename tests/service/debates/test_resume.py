@@ -13,11 +13,10 @@ from typing import Any
 
 import pytest
 
-from service.storage.migrate import migrate
 from tests.parts import wait_until
 from tests.service.fakes.openai_api import KEY, FakeOpenAI
 from tests.service.fakes.serving import Send, serve
-from tests.service.running import Process, create_key, process
+from tests.service.running import Process, create_key, process, ready
 from tests.service.stores import Postgres, postgres
 
 pytestmark = [pytest.mark.component, pytest.mark.timeout(400)]
@@ -114,7 +113,7 @@ class World:
 def world(tmp_path: Path) -> Iterator[World]:
     fake = Counting()
     with postgres() as store, serve(fake) as url:
-        migrate(store.url)
+        ready(store.url)
         yield World(store, fake, url, tmp_path)
 
 
