@@ -67,6 +67,10 @@ def least_privilege(estate: Estate) -> Iterator[Complaint]:
             writes = [action for action in actions if not READS.match(action)]
             if "*" in resources and writes and sid not in REASONS:
                 yield one, f"statement {sid} may {writes[0]} on everything: name the resources, or a reason"
+            if any(action.startswith("rds-db:") for action in actions):
+                users = [text.rpartition("/")[2] for text in resources]
+                if any("*" in user or not user for user in users):
+                    yield one, f"statement {sid} connects as any user of a database: name the one"
             if "NotAction" in statement or "NotResource" in statement:
                 yield one, f"statement {sid} allows by exclusion: name what it allows"
     for one in estate.of("aws:iam/rolePolicyAttachment:RolePolicyAttachment"):

@@ -17,11 +17,14 @@ from botocore.exceptions import ClientError
 from infra.errors import OperationFailed, UserError
 from infra.release.fleet import Capacity, Instance, Migration, Rollout, within
 from infra.release.image import ImageParameters, find_in_ecr
+from infra.stack.fetch import AS_OWNER, OWNER_URL
 from infra.stack.outputs import COLOURS, Colour
 
 FLOOR_TAG: Final = "MinSize"
 """Tag of the group with the size that the live colour never goes below (infra/stack/fleet_ec2.py)."""
 SECRETS: Final = "/run/superagent/secrets"
+OWNED: Final = "/run/superagent/migrate"
+"""A tmpfs folder that exists while a migration runs."""
 MIGRATE_SECONDS: Final = 600
 
 
@@ -185,15 +188,19 @@ class InstanceMigration:
 
 
 def script(image: str) -> list[str]:
-    """The shell lines of a migration on an instance: its own secrets, the new image, nothing else."""
+    """The shell lines of a migration on an instance: the owner's login for its length, the new image."""
     registry, quoted = shlex.quote(image.split("/")[0]), shlex.quote(image)
     return [
         "set -eu",
-        "/usr/local/bin/superagent-secrets",
+        f"trap 'rm -rf {OWNED}' EXIT",
+        f"{AS_OWNER}=yes /usr/local/bin/superagent-secrets {OWNED}",
         f"aws ecr get-login-password | docker login --username AWS --password-stdin {registry}",
         f"docker pull --quiet {quoted}",
-        "docker run --rm --network host --env-file /etc/superagent/environment --read-only --tmpfs /tmp "
-        f"--cap-drop ALL --user 10001:10001 --volume {SECRETS}:{SECRETS}:ro {quoted} migrate --json",
+        "docker run --rm --network host --env-file /etc/superagent/environment "
+        f"--env SUPERAGENT_DATABASE_OWNER_URL_FILE={OWNED}/{OWNER_URL} "
+        f"--read-only --tmpfs /tmp --cap-drop ALL --user 10001:10001 "
+        # Twice: the URLs name the certificates by the folder that they were written to.
+        f"--volume {OWNED}:{OWNED}:ro --volume {OWNED}:{SECRETS}:ro {quoted} migrate --json",
     ]
 
 

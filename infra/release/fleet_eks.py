@@ -14,7 +14,16 @@ from typing import Any, Final, Protocol
 from infra.release.fleet import Capacity, Instance, Migration, Rollout, within
 from infra.release.image import find_in_ecr
 from infra.release.kube import Kube
-from infra.stack.kubernetes_objects import CONTAINER, FLOOR, NAMESPACE, name, selector
+from infra.stack.fetch import AS_OWNER, OWNER_URL
+from infra.stack.kubernetes_objects import (
+    CONTAINER,
+    FLOOR,
+    MIGRATE_ACCOUNT,
+    NAMESPACE,
+    SECRETS,
+    name,
+    selector,
+)
 from infra.stack.outputs import COLOURS, Colour
 
 JOBS: Final = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
@@ -210,12 +219,24 @@ def _last_words(status: dict[str, Any]) -> str:
 
 
 def job(title: str, image: str, deployment: dict[str, Any]) -> dict[str, Any]:
-    """A Job with the Deployment's environment, identity and volumes that runs `migrate` of `image`."""
+    """A Job with the Deployment's environment and volumes that runs `migrate` of `image` as the owner."""
     pod = deployment["spec"]["template"]["spec"]
+    first = [
+        {**one, "env": [*one.get("env", []), {"name": AS_OWNER, "value": "yes"}]}
+        for one in pod.get("initContainers", [])
+        if one.get("restartPolicy") != "Always"  # what goes on beside a service has nothing to do here
+    ]
     kept = {key: value for key, value in _container(deployment).items() if key not in _SERVING}
     # What it wrote last is then in the pod's status, which outlives its log.
     last_words = {"terminationMessagePolicy": "FallbackToLogsOnError"}
-    container = {**kept, **last_words, "image": image, "args": ["migrate", "--json"]}
+    owner = {"name": "SUPERAGENT_DATABASE_OWNER_URL_FILE", "value": f"{SECRETS}/{OWNER_URL}"}
+    container = {
+        **kept,
+        **last_words,
+        "image": image,
+        "args": ["migrate", "--json"],
+        "env": [*kept.get("env", []), owner],
+    }
     labels = {"app.kubernetes.io/name": "superagent-migrate"}
     return {
         "apiVersion": "batch/v1",
@@ -229,6 +250,8 @@ def job(title: str, image: str, deployment: dict[str, Any]) -> dict[str, Any]:
                 "metadata": {"labels": labels},
                 "spec": {
                     **{key: value for key, value in pod.items() if key in _IDENTITY},
+                    "serviceAccountName": MIGRATE_ACCOUNT,
+                    "initContainers": first,
                     "restartPolicy": "Never",
                     "containers": [container],
                 },
@@ -240,11 +263,9 @@ def job(title: str, image: str, deployment: dict[str, Any]) -> dict[str, Any]:
 _SERVING: Final = frozenset({"livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "ports"})
 _IDENTITY: Final = frozenset(
     {
-        "serviceAccountName",
         "automountServiceAccountToken",
         "enableServiceLinks",
         "securityContext",
-        "initContainers",
         "volumes",
         "imagePullSecrets",
         "nodeSelector",

@@ -18,6 +18,21 @@ from infra.stack.outputs import Colour
 from infra.stack.recovery_timers import OnInstance, timer_name
 from infra.stack.recovery_timers import files as timer_files
 
+REFRESH: Final = """[Unit]
+Description=Secrets of SuperAgent, again
+
+[Service]
+Type=oneshot
+ExecStart=/usr/local/bin/superagent-secrets
+"""
+REFRESH_TIMER: Final = """[Timer]
+OnActiveSec=10min
+OnUnitInactiveSec=10min
+
+[Install]
+WantedBy=timers.target
+"""
+"""A rotated token is on the instance ten minutes later; the service reads it when it connects."""
 LIMIT_BYTES: Final = 16_384
 """EC2 refuses larger user data (EC2 user guide, before base64)."""
 COLLECTOR: Final = "public.ecr.aws/aws-observability/aws-otel-collector:v0.43.3"
@@ -38,6 +53,7 @@ class Boot:
     """Host of the image registry, without scheme."""
     image_parameter: str
     database_pointer: str
+    database_user: str
     cache_address: str
     cache_secret: str
     providers_secret: str
@@ -64,12 +80,23 @@ def render(boot: Boot) -> str:
             _file("/usr/local/bin/superagent-image", image_script(boot), "0755"),
             _file("/etc/systemd/system/superagent.service", service_unit(boot)),
             _file("/etc/systemd/system/superagent-collector.service", collector_unit()),
+            _file("/etc/systemd/system/superagent-secrets.service", REFRESH),
+            _file("/etc/systemd/system/superagent-secrets.timer", REFRESH_TIMER),
             *jobs,
         ],
         "runcmd": [
             ["systemctl", "daemon-reload"],
             ["systemctl", "enable", "--now", "docker"],
-            ["systemctl", "enable", "--now", "--no-block", "superagent-collector", "superagent", *units],
+            [
+                "systemctl",
+                "enable",
+                "--now",
+                "--no-block",
+                "superagent-collector",
+                "superagent",
+                "superagent-secrets.timer",
+                *units,
+            ],
         ],
     }
     text = "#cloud-config\n" + yaml.safe_dump(config, sort_keys=False, width=1000)
@@ -101,6 +128,8 @@ def environment(boot: Boot) -> str:
         "PORT": boot.service_port,
         "METRICS_PORT": boot.metrics_port,
         "DATABASE_URL_FILE": f"{SECRETS}/database_url",
+        "REPLICA_URL_FILE": f"{SECRETS}/replica_url",
+        "DATABASE_IAM_REGION": boot.region,
         "REDIS_URL_FILE": f"{SECRETS}/redis_url",
         "PROVIDERS_FILE": f"{SECRETS}/providers.json",
         "JOURNAL_DIR": "/var/lib/superagent/journal",
@@ -117,6 +146,7 @@ def secrets_script(boot: Boot) -> str:
     sources = Sources(
         region=boot.region,
         database_pointer=boot.database_pointer,
+        database_user=boot.database_user,
         cache_address=boot.cache_address,
         cache_secret=boot.cache_secret,
         providers_secret=boot.providers_secret,

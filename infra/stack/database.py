@@ -158,6 +158,11 @@ class Database(Component):
         }
 
     @property
+    def service_user(self) -> str:
+        """The service's own user in the database; the environment in it keeps one from another's in IAM."""
+        return f"{MASTER}_{self.settings.environment}_service"
+
+    @property
     def secret_arn(self) -> pulumi.Output[str]:
         """The secret in which RDS keeps the master password that it made and rotates."""
         return self.primary.master_user_secrets[0].secret_arn

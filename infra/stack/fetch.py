@@ -1,11 +1,18 @@
 """The shell that turns AWS's answers into the service's secret files; the same on instances and in pods.
 
-Only bash and the AWS CLI: both images have these, and neither has to have more.
+Only bash, curl and the AWS CLI: Amazon Linux and the CLI's image have these, and neither has to have more.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+AS_OWNER: Final = "FETCH_OWNER"
+"""Environment variable of the script: with it, the login of the database's owner is written too."""
+OWNER_URL: Final = "database_owner_url"
+AUTHORITIES: Final = "https://truststore.pki.rds.amazonaws.com"
+"""What RDS signs its servers' certificates with (RDS user guide, "Using SSL/TLS"); in no system's store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,23 +22,36 @@ class Sources:
     region: str
     database_pointer: str
     """SSM parameter whose value is `INSTANCE/DATABASE` (infra/stack/pointer.py)."""
+    database_user: str
+    """The service's own; it logs in with a token of AWS, so its URL has no password."""
     cache_address: str
     cache_secret: str
     providers_secret: str
 
 
 def script(sources: Sources, folder: str, owner: str | None = None) -> str:
-    """Write `database_url`, `redis_url` and `providers.json` below `folder` (or the script's first argument),
-    readable by `owner` alone.
+    """Write `database_url`, `replica_url`, `redis_url` and `providers.json` below `folder` (or the script's
+    first argument), readable by `owner` alone; with `FETCH_OWNER` also `database_owner_url`.
 
-    Percent-encodes every character of a password, so that none can break the URL. The password never is an
-    argument of a program.
+    It may run again under a running service: a file is there whole, old or new, and what AWS does not answer
+    stops the script (each answer is an assignment of its own: bash forgets a failure inside words). Every
+    character of a password is percent-encoded, so that none can break the URL; no password is an argument of
+    a program.
     """
-    chown = f'chown -R {owner} "$folder"\n' if owner else ""
+    chown = f'\n  chown {owner} "$new"' if owner else ""
     return f"""#!/bin/bash
 set -euo pipefail
 umask 077
 export AWS_DEFAULT_REGION={sources.region}
+folder=${{1:-{folder}}}
+mkdir -p "$folder"
+{f'chown {owner} "$folder"' if owner else ":"}
+put() {{
+  local new
+  new=$(mktemp "$folder/.XXXXXX")
+  cat > "$new"{chown}
+  mv -f "$new" "$folder/$1"
+}}
 secret() {{ aws secretsmanager get-secret-value --secret-id "$1" --query SecretString --output text; }}
 encode() {{
   local text=$1 at
@@ -44,19 +64,33 @@ field() {{
   printf '%s' "${{rest//\\\\\\\\/\\\\}}"
 }}
 describe() {{
-  aws rds describe-db-instances --db-instance-identifier "$instance" --query "DBInstances[0].$1" --output text
+  aws rds describe-db-instances --db-instance-identifier "$1" --query "DBInstances[0].$2" --output text
 }}
-folder=${{1:-{folder}}}
-mkdir -p "$folder"
 pointer=$(aws ssm get-parameter --name {sources.database_pointer} --query Parameter.Value --output text)
 instance=${{pointer%%/*}} database=${{pointer#*/}}
-master=$(secret "$(describe MasterUserSecret.SecretArn)")
-user=$(encode "$(field "$master" username)")
-password=$(encode "$(field "$master" password)")
-printf 'postgresql://%s:%s@%s:%s/%s?sslmode=require' \\
-  "$user" "$password" "$(describe Endpoint.Address)" "$(describe Endpoint.Port)" "$database" \\
-  > "$folder/database_url"
-token=$(encode "$(secret {sources.cache_secret})")
-printf 'rediss://:%s@{sources.cache_address}:6379/0' "$token" > "$folder/redis_url"
-secret {sources.providers_secret} > "$folder/providers.json"
-{chown}"""
+if [ ! -s "$folder/rds-ca.pem" ]; then
+  authorities=$(curl -fsS --retry 5 --max-time 30 {AUTHORITIES}/{sources.region}/{sources.region}-bundle.pem)
+  printf '%s\\n' "$authorities" | put rds-ca.pem
+fi
+tls="sslmode=verify-full&sslrootcert=$folder/rds-ca.pem"
+host=$(describe "$instance" Endpoint.Address)
+port=$(describe "$instance" Endpoint.Port)
+url() {{ printf 'postgresql://%s@%s:%s/%s?%s' "$1" "$2" "$port" "$database" "$tls"; }}
+url {sources.database_user} "$host" | put database_url
+replica=$(describe "$instance" "ReadReplicaDBInstanceIdentifiers[0]")
+reader=None
+# A replica of another region is named by its ARN; one that is still being made has no address.
+case $replica in None | arn:*) ;; *) reader=$(describe "$replica" Endpoint.Address) ;; esac
+[ "$reader" != None ] || reader=$host
+url {sources.database_user} "$reader" | put replica_url
+if [ -n "${{{AS_OWNER}:-}}" ]; then
+  secret_arn=$(describe "$instance" MasterUserSecret.SecretArn)
+  master=$(secret "$secret_arn")
+  user=$(field "$master" username) password=$(field "$master" password)
+  url "$(encode "$user"):$(encode "$password")" "$host" | put {OWNER_URL}
+fi
+token=$(secret {sources.cache_secret})
+printf 'rediss://:%s@{sources.cache_address}:6379/0' "$(encode "$token")" | put redis_url
+providers=$(secret {sources.providers_secret})
+printf '%s\\n' "$providers" | put providers.json
+"""

@@ -64,9 +64,13 @@ def may(settings: Settings, estate: Estate) -> list[Allow]:
         Allow(
             "ReadSecrets",
             ["secretsmanager:GetSecretValue"],
-            [estate.secrets.providers.arn, estate.secrets.cache_auth.arn,
-             # RDS names the secret of an instance itself; a restored database brings a new one.
-             account.arn("secretsmanager", "secret:rds!db-*")],
+            [estate.secrets.providers.arn, estate.secrets.cache_auth.arn],
+        ),
+        Allow(
+            "ConnectToDatabase",
+            ["rds-db:connect"],
+            # One user of any instance: a restored database is another resource, in the middle of the night.
+            [account.arn("rds-db", f"dbuser:*/{estate.database.service_user}")],
         ),
         Allow("UseDataKey", ["kms:Decrypt"], [estate.secrets.data_key.arn]),
         Allow(
@@ -86,6 +90,17 @@ def may(settings: Settings, estate: Estate) -> list[Allow]:
             [estate.observability.service_logs.arn.apply(lambda arn: f"{arn}:*")],
         ),
     ]  # fmt: skip
+
+
+def owns(estate: Estate) -> Allow:
+    """What whoever migrates, dumps or restores may do besides: read the login of the database's owner."""
+    return Allow(
+        "ReadOwner",
+        ["secretsmanager:GetSecretValue"],
+        # RDS names the secret of an instance itself; a restored database brings a new one. Another
+        # environment's is closed by its key.
+        [estate.account.arn("secretsmanager", "secret:rds!db-*")],
+    )
 
 
 class FleetEc2(Component):
@@ -109,6 +124,8 @@ class FleetEc2(Component):
             trust_service("ec2.amazonaws.com"),
             [
                 *may(self.settings, self.estate),
+                # Migrations run here (Run Command): an instance may become the owner, its service does not.
+                owns(self.estate),
                 *(rights(self.estate.backups, self.estate.releases) if self.settings.tools_image else []),
                 Allow(
                     "ScalingMetrics",
@@ -133,6 +150,7 @@ class FleetEc2(Component):
             "registry": estate.registry.repository.repository_url.apply(lambda url: url.split("/")[0]),
             "image_parameter": estate.releases.images[colour].name,
             "database_pointer": estate.releases.database_pointer.name,
+            "database_user": estate.database.service_user,
             "cache_address": estate.cache.address,
             "cache_secret": estate.secrets.cache_auth.name,
             "providers_secret": estate.secrets.providers.name,

@@ -20,7 +20,7 @@ from infra.stack.component import Component
 from infra.stack.eks_cluster import EksCluster
 from infra.stack.eks_controllers import POD_IDENTITY
 from infra.stack.fetch import Sources, script
-from infra.stack.fleet_ec2 import Estate, may
+from infra.stack.fleet_ec2 import Estate, may, owns
 from infra.stack.iam import Allow, role
 from infra.stack.outputs import COLOURS, Colour
 from infra.stack.settings import Settings
@@ -40,11 +40,13 @@ class FleetEks(Component):
         self.namespace = Namespace("superagent", **objects.namespace(), opts=self._inside())
         self._identity("superagent", objects.ACCOUNT, may(settings, estate))
         jobs = recovery_jobs.rights(estate.backups, estate.releases)
-        self._identity("backup-job", objects.BACKUP_ACCOUNT, [*may(settings, estate), *jobs])
+        owner = [*may(settings, estate), owns(estate)]
+        self._identity("backup-job", objects.BACKUP_ACCOUNT, [*owner, *jobs])
+        self._identity("migrate-job", objects.MIGRATE_ACCOUNT, owner)
         self._identity(
             "exporter", objects.EXPORTER_ACCOUNT, recovery_jobs.reading(estate.backups, estate.releases)
         )
-        for account in (objects.ACCOUNT, objects.BACKUP_ACCOUNT, objects.EXPORTER_ACCOUNT):
+        for account in objects.ACCOUNTS:
             ServiceAccount(
                 account,
                 metadata=objects.metadata(account),
@@ -65,6 +67,7 @@ class FleetEks(Component):
         settings, estate = self.settings, self.estate
         fetch_script = pulumi.Output.all(
             database_pointer=estate.releases.database_pointer.name,
+            database_user=estate.database.service_user,
             cache_secret=estate.secrets.cache_auth.name,
             cache_address=estate.cache.address,
             providers_secret=estate.secrets.providers.name,
@@ -88,6 +91,8 @@ class FleetEks(Component):
                 "PORT": str(settings.service_port),
                 "METRICS_PORT": str(settings.metrics_port),
                 "DATABASE_URL_FILE": f"{objects.SECRETS}/database_url",
+                "REPLICA_URL_FILE": f"{objects.SECRETS}/replica_url",
+                "DATABASE_IAM_REGION": settings.region,
                 "REDIS_URL_FILE": f"{objects.SECRETS}/redis_url",
                 "PROVIDERS_FILE": f"{objects.SECRETS}/providers.json",
                 "JOURNAL_DIR": "/var/lib/superagent/journal",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from infra.stack.fetch import AS_OWNER
 from infra.stack.kubernetes_objects import (
     ACCOUNT,
     AWS_CLI,
@@ -23,6 +24,10 @@ from infra.stack.kubernetes_objects import (
 )
 from infra.stack.outputs import Colour
 
+AGAIN: Final = (
+    "trap 'exit 0' TERM; while :; do sleep 600 & wait $!; /bin/bash -c \"$1\" || echo 'not fetched' >&2; done"
+)
+"""Process 1 of a container ignores TERM unless it says otherwise."""
 SECURE: Final[Manifest] = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,
@@ -82,7 +87,7 @@ def deployment(work: Workload, colour: Colour) -> Manifest:
                             ]
                         }
                     },
-                    "initContainers": [fetch(work)],
+                    "initContainers": [fetch(work), refresh(work)],
                     "containers": [container(work, colour)],
                     "volumes": [
                         {"name": "secrets", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
@@ -95,13 +100,18 @@ def deployment(work: Workload, colour: Colour) -> Manifest:
     }
 
 
-def fetch(work: Workload) -> Manifest:
+def fetch(work: Workload, as_owner: bool = False) -> Manifest:
     """Secrets come from AWS into memory, by Pod Identity; Kubernetes stores none."""
+    owner = [{"name": AS_OWNER, "value": "yes"}] if as_owner else []
     return {
         "name": "secrets",
         "image": AWS_CLI,
         "command": ["/bin/bash", "-c", work.fetch_script],
-        "env": [{"name": "AWS_DEFAULT_REGION", "value": work.region}, {"name": "HOME", "value": SCRATCH}],
+        "env": [
+            {"name": "AWS_DEFAULT_REGION", "value": work.region},
+            {"name": "HOME", "value": SCRATCH},
+            *owner,
+        ],
         "securityContext": SECURE,
         "resources": {
             "requests": {"cpu": "50m", "memory": "128Mi"},
@@ -111,6 +121,20 @@ def fetch(work: Workload) -> Manifest:
             {"name": "secrets", "mountPath": SECRETS},
             {"name": "tmp", "mountPath": SCRATCH},
         ],
+    }
+
+
+def refresh(work: Workload) -> Manifest:
+    """The same again and again beside the service: a rotated token is in the pod ten minutes later.
+
+    A sidecar, so that it ends after the service and never keeps a Job alive (Kubernetes 1.29 and later).
+    """
+    return {
+        **fetch(work),
+        "name": "secrets-again",
+        "restartPolicy": "Always",
+        "command": ["/bin/bash", "-c", AGAIN, "again", work.fetch_script],
+        "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
     }
 
 

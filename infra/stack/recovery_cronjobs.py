@@ -53,7 +53,7 @@ def cron_job(job: Job, plan: Plan, work: Workload, image: Any, suspended: bool) 
         "automountServiceAccountToken": False,
         "restartPolicy": "Never",
         "securityContext": pod_security(TOOLS_USER),
-        "initContainers": [fetch(work)],
+        "initContainers": [fetch(work, as_owner=True)],
         "containers": [container],
         "volumes": [
             {"name": "secrets", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},

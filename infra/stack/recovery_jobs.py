@@ -7,6 +7,7 @@ from typing import Final
 import pulumi
 
 from infra.stack.backups import Backups
+from infra.stack.fetch import OWNER_URL
 from infra.stack.iam import Allow
 from infra.stack.releases import Releases
 from infra.stack.schedule import Plan
@@ -20,7 +21,7 @@ def environment(plan: Plan, secrets: str, scratch: str) -> dict[str, str]:
     """Environment of a job."""
     return {
         "SUPERAGENT_OUTPUTS_FILE": OUTPUTS,
-        "SUPERAGENT_DATABASE_URL_FILE": f"{secrets}/database_url",
+        "SUPERAGENT_DATABASE_OWNER_URL_FILE": f"{secrets}/{OWNER_URL}",
         "SUPERAGENT_REDIS_URL_FILE": f"{secrets}/redis_url",
         "SUPERAGENT_HOME": f"{scratch}/home",
         "HOME": scratch,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from infra.stack import exporter, schedule
+from infra.stack.fetch import AS_OWNER
 from infra.stack.recovery_jobs import FOLDER, OUTPUTS, environment
 from infra.stack.schedule import Job, Plan
 
@@ -33,7 +34,7 @@ def files(what: OnInstance, stack: str, region: str, registry: str) -> dict[str,
     script = f"""#!/bin/bash
 set -euo pipefail
 export AWS_DEFAULT_REGION={region}
-/usr/local/bin/superagent-secrets {SECRETS}
+{AS_OWNER}=yes /usr/local/bin/superagent-secrets {SECRETS}
 install -d -o 10001 -g 10001 -m 0700 {SCRATCH}
 aws ecr get-login-password | docker login --username AWS --password-stdin {registry}
 exec docker run --rm --name "superagent-$1" --network host --env-file {FOLDER}/environment \\

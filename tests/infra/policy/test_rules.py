@@ -101,6 +101,8 @@ CASES: list[tuple[str, str, str, Mutation, str]] = [
     ("least-privilege", INLINE, "release-policy",
      statement(Action=["dynamodb:DeleteItem"], Resource="*"), "may dynamodb:DeleteItem on everything"),
     ("least-privilege", INLINE, "release-policy", statement(NotAction="iam:*"), "by exclusion"),
+    ("least-privilege", INLINE, "release-policy",
+     statement(Action=["rds-db:connect"], Resource="arn:aws:rds-db:x:1:dbuser:*/*"), "name the one"),
     ("least-privilege", "aws:iam/rolePolicyAttachment:RolePolicyAttachment", "preview-ViewOnlyAccess",
      put("policyArn", "arn:aws:iam::aws:policy/AdministratorAccess"), "attaches AdministratorAccess"),
     ("least-privilege", "aws:iam/rolePolicyAttachment:RolePolicyAttachment", "preview-SecurityAudit",

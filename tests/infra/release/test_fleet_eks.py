@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -165,16 +166,22 @@ def test_setting_the_image_keeps_everything_else(cluster: Cluster, fleet: EksFle
     assert {**after, "image": V1, "env": before["env"]} == before
 
 
-def test_a_migration_job_has_the_identity_and_secrets_of_the_service_and_serves_nothing(
+def test_a_migration_job_comes_as_the_owner_of_the_database_and_serves_nothing(
     cluster: Cluster, fleet: EksFleet
 ) -> None:
     fleet.migrate("green", V2)
     (job,) = cluster.of("Job").values()
     pod = job["spec"]["template"]["spec"]
-    assert pod["serviceAccountName"] == "superagent"
+    assert pod["serviceAccountName"] == "migrate"
     assert pod["securityContext"]["runAsNonRoot"] is True
-    assert [one["name"] for one in pod["initContainers"]] == ["secrets"]
+    (first,) = pod["initContainers"]
+    assert first["name"] == "secrets"
+    assert {"name": "FETCH_OWNER", "value": "yes"} in first["env"]
     (container,) = pod["containers"]
+    owner = "/run/superagent/secrets/database_owner_url"
+    assert {"name": "SUPERAGENT_DATABASE_OWNER_URL_FILE", "value": owner} in container["env"]
+    (deployed, *_) = cluster.of("Deployment").values()
+    assert "OWNER" not in json.dumps(deployed)
     assert (container["image"], container["args"]) == (V2, ["migrate", "--json"])
     assert container["envFrom"] == [{"configMapRef": {"name": "settings"}}]
     assert not {"readinessProbe", "livenessProbe", "startupProbe", "lifecycle", "ports"} & set(container)

@@ -365,6 +365,15 @@ def test_the_first_release_of_all_makes_its_own_instance_to_migrate_on(groups: A
     assert groups.image("green") == V2
 
 
+def test_a_migration_comes_as_the_owner_whose_login_goes_with_it() -> None:
+    lines = script(V2)
+    assert lines[1:3] == [
+        "trap 'rm -rf /run/superagent/migrate' EXIT",
+        "FETCH_OWNER=yes /usr/local/bin/superagent-secrets /run/superagent/migrate",
+    ]
+    assert "--env SUPERAGENT_DATABASE_OWNER_URL_FILE=/run/superagent/migrate/database_owner_url " in lines[-1]
+
+
 def test_the_migration_script_quotes_the_image() -> None:
     hostile = "registry/x:v1; curl evil"
     assert all(hostile not in line or f"'{hostile}'" in line for line in script(hostile))

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from infra.preview.estate import Recorded
 from infra.stack.bootstrap import LIMIT_BYTES, Boot, render
 from infra.stack.fetch import Sources, script
 from infra.stack.outputs import StackOutputs
+from service import settings as service_settings
 from tests.infra.estates import estate, recorded
 from tests.infra.stack.cloud_config import SCHEMA
 
@@ -28,6 +30,7 @@ BOOT = Boot(
     registry="123456789012.dkr.ecr.eu-central-1.amazonaws.com",
     image_parameter="/superagent/prod/image/blue",
     database_pointer="/superagent/prod/database",
+    database_user="superagent_prod_service",
     cache_address="cache.example.internal",
     cache_secret="superagent/prod/cache",
     providers_secret="superagent/prod/providers",
@@ -113,6 +116,7 @@ def test_an_instance_has_a_timer_for_every_job_and_only_with_a_tools_image() -> 
         "superagent-backup-verify.timer",
         "superagent-backup.timer",
         "superagent-drill.timer",
+        "superagent-secrets.timer",
     ]
     assert "OnCalendar=*-*-* 01:30:00 UTC" in timers["superagent-backup.timer"]
     assert "Unit=superagent-job@drill.service" in timers["superagent-drill.timer"]
@@ -159,49 +163,108 @@ def test_the_estate_gives_instances_their_jobs_and_the_right_to_do_them() -> Non
     assert "s3:" not in policy(estate("prod", "ec2"))
 
 
-def test_the_secret_files_survive_every_character(tmp_path: Path) -> None:
-    """Run the real script with an `aws` of our own in front of PATH."""
-    master = '{"username":"superagent","password":"' + PASSWORD.replace("\\", "\\\\") + '"}'
-    fake = tmp_path / "bin" / "aws"
-    fake.parent.mkdir()
-    fake.write_text(
-        f"""#!/bin/bash
+CLOUD = """#!/bin/bash
 case "$*" in
   *"ssm get-parameter"*) echo superagent-prod-database/superagent_r1 ;;
-  *"rds describe-db-instances"*superagent-prod-database*SecretArn*) echo arn:master ;;
-  *"rds describe-db-instances"*superagent-prod-database*Address*) echo db.example ;;
-  *"rds describe-db-instances"*superagent-prod-database*Port*) echo 5432 ;;
-  *arn:master*) cat {tmp_path}/master ;;
-  *cache*) cat {tmp_path}/token ;;
-  *providers*) echo '{{"openai": {{}}}}' ;;
+  *superagent-prod-database*SecretArn*) echo arn:master ;;
+  *superagent-prod-database*ReadReplica*) echo "${REPLICA:-None}" ;;
+  *superagent-prod-reader*Address*) echo reader.example ;;
+  *superagent-prod-database*Address*) echo db.example ;;
+  *superagent-prod-database*Port*) echo 5432 ;;
+  *arn:master*) cat "$HERE/master" ;;
+  *cache*) [ "${BROKEN:-}" != cache ] || exit 254; cat "$HERE/token" ;;
+  *providers*) [ "${BROKEN:-}" != providers ] || exit 254; echo '{"openai": {}}' ;;
   *) echo "unexpected: $*" >&2; exit 1 ;;
 esac
 """
-    )
-    fake.chmod(0o755)
+SOURCES = Sources(
+    "eu-central-1", "/pointer", "superagent_prod_service", "cache.example", "cache", "providers"
+)
+
+
+@pytest.fixture
+def fetch(tmp_path: Path) -> Callable[..., Path]:
+    """Runs the real script with an `aws` and a `curl` of our own in front of PATH; gives its folder."""
+    master = '{"username":"superagent","password":"' + PASSWORD.replace("\\", "\\\\") + '"}'
     (tmp_path / "master").write_text(master + "\n")
     (tmp_path / "token").write_text(TOKEN + "\n")
+    commands = {"aws": CLOUD, "curl": '#!/bin/bash\necho "$@" >> "$HERE/asked"\necho CERTIFICATES\n'}
+    (tmp_path / "bin").mkdir()
+    for name, text in commands.items():
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
     folder = tmp_path / "secrets"
-    text = script(Sources("eu-central-1", "/pointer", "cache.example", "cache", "providers"), str(folder))
-    subprocess.run(
-        ["bash", "-c", text], check=True, env={**os.environ, "PATH": f"{fake.parent}:{os.environ['PATH']}"}
-    )
-    encoded = "".join(f"%{ord(one):02X}" for one in PASSWORD)
-    user = "".join(f"%{ord(one):02X}" for one in "superagent")
-    token = "".join(f"%{ord(one):02X}" for one in TOKEN)
-    assert (folder / "database_url").read_text() == (
-        f"postgresql://{user}:{encoded}@db.example:5432/superagent_r1?sslmode=require"
-    )
-    assert (folder / "redis_url").read_text() == f"rediss://:{token}@cache.example:6379/0"
+
+    def run(**environment: str) -> Path:
+        here = {"HERE": str(tmp_path), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", **environment}
+        subprocess.run(["bash", "-c", script(SOURCES, str(folder))], check=True, env={**os.environ, **here})
+        return folder
+
+    return run
+
+
+def encoded(text: str) -> str:
+    return "".join(f"%{ord(one):02X}" for one in text)
+
+
+def tls(folder: Path) -> str:
+    return f"sslmode=verify-full&sslrootcert={folder}/rds-ca.pem"
+
+
+def test_the_service_gets_no_password_of_the_database(fetch: Callable[..., Path]) -> None:
+    folder = fetch()
+    service = "postgresql://superagent_prod_service@db.example:5432/superagent_r1?" + tls(folder)
+    assert (folder / "database_url").read_text() == (folder / "replica_url").read_text() == service
+    assert (folder / "rds-ca.pem").read_text() == "CERTIFICATES\n"
+    assert (folder / "redis_url").read_text() == f"rediss://:{encoded(TOKEN)}@cache.example:6379/0"
     assert (folder / "providers.json").read_text() == '{"openai": {}}\n'
+    assert {path.name for path in folder.iterdir()} == {
+        "database_url", "replica_url", "rds-ca.pem", "redis_url", "providers.json"
+    }  # fmt: skip
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    settings = {
+        "SUPERAGENT_DATABASE_URL_FILE": str(folder / "database_url"),
+        "SUPERAGENT_DATABASE_IAM_REGION": "eu-central-1",
+    }
+    service_settings.load(settings)  # what the script writes is what the service takes
+
+
+def test_the_owners_password_survives_every_character(fetch: Callable[..., Path]) -> None:
+    folder = fetch(FETCH_OWNER="yes")
+    login = f"{encoded('superagent')}:{encoded(PASSWORD)}"
+    assert (folder / "database_owner_url").read_text() == (
+        f"postgresql://{login}@db.example:5432/superagent_r1?{tls(folder)}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("replica", "host"),
+    [("superagent-prod-reader", "reader.example"), ("arn:aws:rds:eu-west-1:1:db:far", "db.example")],
+)
+def test_reports_go_to_a_replica_of_this_region(fetch: Callable[..., Path], replica: str, host: str) -> None:
+    assert f"@{host}:5432/" in (fetch(REPLICA=replica) / "replica_url").read_text()
+
+
+def test_a_second_run_replaces_what_changed_and_asks_for_certificates_once(
+    fetch: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = fetch()
+    (tmp_path / "token").write_text("rotated\n")
+    before = (folder / "redis_url").read_text()
+    for service in ("cache", "providers"):  # AWS that is away in the middle leaves whole files
+        assert (folder / "redis_url").read_text() == before
+        with pytest.raises(subprocess.CalledProcessError):
+            fetch(BROKEN=service)
+    assert (folder / "redis_url").read_text() == f"rediss://:{encoded('rotated')}@cache.example:6379/0"
+    assert (folder / "providers.json").read_text() == '{"openai": {}}\n'
+    assert len((tmp_path / "asked").read_text().splitlines()) == 1
 
 
 def test_a_secret_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
     fake = tmp_path / "aws"
     fake.write_text("#!/bin/bash\nexit 254\n")
     fake.chmod(0o755)
-    text = script(Sources("r", "/p", "c", "s", "v"), str(tmp_path / "out"))
+    text = script(SOURCES, str(tmp_path / "out"))
     done = subprocess.run(
         ["bash", "-c", text], env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     )

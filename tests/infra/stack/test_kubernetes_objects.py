@@ -118,7 +118,7 @@ def test_every_job_of_the_schedule_runs_by_itself_with_what_it_needs() -> None:
         assert values["SUPERAGENT_OUTPUTS_FILE"] == "/etc/superagent/recovery/outputs.json"
         assert values["SUPERAGENT_KEEP_POSTGRES_DAYS"] == "30"
         mounts = {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
-        for path in (values["SUPERAGENT_OUTPUTS_FILE"], values["SUPERAGENT_DATABASE_URL_FILE"]):
+        for path in (values["SUPERAGENT_OUTPUTS_FILE"], values["SUPERAGENT_DATABASE_OWNER_URL_FILE"]):
             assert path.rpartition("/")[0] in mounts
 
 
