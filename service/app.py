@@ -62,22 +62,9 @@ class Service:
         metrics.build_info.labels(settings.version, settings.colour).set(1)
 
         # stores
-        self.database = Database(
-            settings.database_url.get_secret_value(),
-            settings.database_pool_size,
-            logins=logins(settings.follow("database_url"), settings.database_iam_region),
-        )
+        self.database = self._database("database_url", settings.database_pool_size)
         self.database.on_change.append(self._dependency("postgres"))
-        replica = settings.replica_url
-        self.replica = (
-            Database(
-                replica.get_secret_value(),
-                2,
-                logins=logins(settings.follow("replica_url"), settings.database_iam_region),
-            )
-            if replica is not None
-            else None
-        )
+        self.replica = self._database("replica_url", 2) if settings.replica_url is not None else None
         self.redis = self._redis_address()
         self.link = self._link()
         self.leases = Leases(self.link)
@@ -269,6 +256,10 @@ class Service:
         hot, cold = routes(self, gate, Door(gate, self.plans, self.admission, self.metrics))
         origins = [one.strip() for one in settings.cors_origins.split(",") if one.strip()]
         return Edge(hot, cold, self.metrics, self.log, settings.version, Cors(origins), self.tracer)
+
+    def _database(self, setting: str, size: int) -> Database:
+        url = self.settings.follow(setting)
+        return Database(url(), size, logins=logins(url, self.settings.database_iam_region))
 
     def _redis_address(self) -> Address | None:
         url = self.settings.redis_url
