@@ -7,6 +7,7 @@ noticed: they have a limit of their own.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -115,8 +116,8 @@ def _judge(row: Mutation, base: Path, failing: set[str], scratch: Path, pytest: 
         return Outcome(row, "stale", reason)
     if failing.intersection(row.tests):
         return Outcome(row, "unproven", "a named test fails without the mutation")
-    # With what Python compiled for the tests before: only the broken file is compiled again.
-    shutil.copytree(base, scratch, symlinks=True)
+    # Links to the first copy, never to the working tree. What Python compiled comes along.
+    shutil.copytree(base, scratch, symlinks=True, copy_function=os.link)
     try:
         row.break_it(scratch)
         code = pytest.run(scratch, row.tests, "-x")

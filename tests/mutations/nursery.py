@@ -36,6 +36,8 @@ LIBRARIES: Final = (
         "msgspec",
     ),
     *("orjson", "pydantic_settings", "prometheus_client", "starlette.routing", "uvicorn", "uvloop", "yaml"),
+    *("openai", "openai.types.chat", "anthropic", "google.genai", "moto", "psycopg", "zstandard", "redis"),
+    *("hypothesis.stateful", "moto.elbv2.models", "moto.ec2.models", "moto.sns", "moto.ssm", "moto.dynamodb"),
 )
 
 

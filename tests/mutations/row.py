@@ -28,9 +28,13 @@ class Mutation:
         return "" if found == 1 else f"{self.file} has the text {found} times"
 
     def break_it(self, root: Path) -> None:
-        """Put the new text in place. The file is replaced, and what Python compiled from it goes away."""
+        """Put the new text in place: in a file of its own, as the tree may share its files with another copy.
+        What Python compiled from the old one goes away.
+        """
         path = root / self.file
-        path.write_text(path.read_text().replace(self.old, self.new))
+        text = path.read_text().replace(self.old, self.new)
+        path.unlink()
+        path.write_text(text)
         for compiled in path.parent.glob(f"__pycache__/{path.stem}.*"):
             compiled.unlink()
 

@@ -4,9 +4,35 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.mutations.areas import routing
+from tests.mutations.areas import (
+    api,
+    auth,
+    caches,
+    degradation,
+    estate,
+    ledger,
+    limits,
+    providers,
+    recovery,
+    release,
+    routing,
+    safety,
+    telemetry,
+)
 from tests.mutations.row import Areas
 
 AREAS: Final[Areas] = {
+    "providers": providers.ROWS,
     "routing": routing.ROWS,
+    "api": api.ROWS,
+    "auth": auth.ROWS,
+    "limits": limits.ROWS,
+    "caches": caches.ROWS,
+    "ledger": ledger.ROWS,
+    "telemetry": telemetry.ROWS,
+    "safety": safety.ROWS,
+    "degradation": degradation.ROWS,
+    "release": release.ROWS,
+    "recovery": recovery.ROWS,
+    "estate": estate.ROWS,
 }

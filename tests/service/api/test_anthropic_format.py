@@ -190,6 +190,20 @@ def test_parallel_tool_calls_become_blocks_of_their_own() -> None:
     assert [(block.id, block.input) for block in message.content] == [("a", {}), ("b", {"x": 1})]  # type: ignore[union-attr]
 
 
+def test_tool_calls_whose_pieces_mix_stay_apart() -> None:
+    message = read_stream(
+        [
+            StreamStart("id", "m"),
+            ToolCallStart(0, "a", "f"),
+            ToolCallStart(1, "b", "g"),
+            ToolCallDelta(0, '{"y": 2}'),
+            ToolCallDelta(1, '{"x": 1}'),
+            StreamEnd("tool_calls", USED),
+        ]
+    )
+    assert [(block.id, block.input) for block in message.content] == [("a", {"y": 2}), ("b", {"x": 1})]  # type: ignore[union-attr]
+
+
 def test_a_stop_sequence_is_named() -> None:
     message = read_stream([StreamStart("i", "m"), TextDelta("a"), StreamEnd("stop_sequence", USED, "END")])
     assert (message.stop_reason, message.stop_sequence) == ("stop_sequence", "END")

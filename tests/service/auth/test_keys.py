@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_asyncio
 
-from service.auth.keys import KeyStore, new_key, plausible
+from service.auth.keys import KeyStore, digest, new_key, plausible
 from service.storage.database import Database, StoreUnavailable
 from service.storage.migrate import migrate
 
@@ -32,6 +34,24 @@ async def test_a_key_finds_its_principal_and_a_changed_one_does_not(database: Da
     assert found.id == row["id"]
     assert found.permissions == {"chat", "read"}
     assert await keys.find(key[:-1] + ("A" if key[-1] != "A" else "B")) is None
+
+
+async def test_hashes_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the first different byte is must not be told by the time that the answer takes."""
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return False
+
+    class Rows:
+        async def fetch(self, query: str, prefix: str) -> list[dict[str, bytes]]:
+            return [{"hash": b"first"}, {"hash": b"second"}]
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    key = new_key()
+    assert await KeyStore(Rows()).find(key) is None  # type: ignore[arg-type]
+    assert compared == [(b"first", digest(key)), (b"second", digest(key))]
 
 
 async def test_the_key_itself_is_nowhere_in_the_table(database: Database) -> None:
@@ -67,5 +87,8 @@ async def test_a_lost_store_is_not_an_unknown_key() -> None:
 
 def test_keys_have_256_random_bits_and_a_known_form() -> None:
     assert plausible(new_key())
-    assert new_key() != new_key()
+    made = [base64.urlsafe_b64decode(new_key().removeprefix("sk-") + "=") for _ in range(50)]
+    assert {len(one) for one in made} == {32}
+    # Each byte differs somewhere: a key that is padded, or random in a part only, would repeat some.
+    assert all(len({one[place] for one in made}) > 1 for place in range(32))
     assert not plausible("sk-short")

@@ -98,6 +98,8 @@ async def test_a_flushed_script_is_loaded_again(link: RedisLink) -> None:
     mine = plan(rates=Rates(client_requests=5))
     await link.call("SCRIPT", "FLUSH")
     assert (await admission.admit(mine, 0, 0))[0].remaining == 4
+    # Another process sees it: it was counted in Redis, and not here for want of a script.
+    assert (await Admission(link, LocalBuckets(), Spent(0.0)).admit(mine, 0, 0))[0].remaining == 3
 
 
 async def test_without_redis_limits_and_budgets_hold_in_this_process() -> None:
@@ -120,3 +122,26 @@ async def test_without_both_stores_a_budget_is_counted_from_here_on() -> None:
     mine = plan(budget=0.25)
     scopes = [(await admission.admit(mine, 0, 100_000))[0].scope for _ in range(3)]
     assert scopes == ["", "", "budget"]
+
+
+async def test_a_redis_that_is_lost_in_the_middle_leaves_local_limits(link: RedisLink) -> None:
+    admission = Admission(link, LocalBuckets(), Spent(0.0))
+    await link.start()
+    mine = plan(rates=Rates(client_requests=2))
+    asked = [asyncio.ensure_future(admission.admit(mine, 0, 0)) for _ in range(4)]
+    await asyncio.sleep(0)
+    assert link._connection is not None
+    link._connection.drop()  # their commands are on the way
+    assert [(await one)[0].scope for one in asked] == ["", "", "client", "client"]
+
+
+async def test_a_ledger_that_hangs_holds_no_budget_up(link: RedisLink) -> None:
+    async def hangs(counter: str) -> float:
+        await asyncio.Event().wait()
+        return 0.0
+
+    admission = Admission(link, LocalBuckets(), hangs)
+    await link.start()
+    async with asyncio.timeout(10):
+        decision, _ = await admission.admit(plan(budget=1.0), 0, 100_000)
+    assert decision.scope == ""

@@ -172,6 +172,7 @@ async def test_reasoning_of_another_provider_is_left_out(
         Message("user", (Text("c"),)),
     )
     assert (await provider.complete(ask(messages=messages, model=CLASSIC), soon)).text == "c"
+    assert server[0].requests[-1]["messages"][1]["content"] == [{"type": "text", "text": "b"}]
 
 
 @pytest.mark.parametrize(

@@ -245,6 +245,9 @@ async def test_a_model_name_cannot_leave_its_place_in_the_path(
     with pytest.raises(ProviderError) as caught:
         await provider.complete(ask("x", "../../v1/evil?x=1 HTTP/1.1\r\nx: y"), soon)
     assert caught.value.kind == "not_found"
+    sent = provider._head("../../v1/evil?x=1 HTTP/1.1\r\nx: y", "generateContent").split(b"\r\n")[0]
+    assert sent.startswith(b"POST /v1beta/models/..%2F..%2Fv1%2Fevil%3Fx")
+    assert sent.endswith(b":generateContent HTTP/1.1")
 
 
 async def test_the_check_is_a_list_of_models(provider: Gemini, soon: float) -> None:

@@ -104,6 +104,18 @@ async def test_what_postgres_refuses_is_put_aside_and_does_not_block_the_rest(
     ledger.journal.close()
 
 
+async def test_half_a_line_is_left_where_it_is(tmp_path: Path, database: Database) -> None:
+    """A process that dies in the middle of a write, or a disk that is full, leaves one behind."""
+    ledger = Ledger(tmp_path, database)
+    ledger.journal.append(row(1))
+    with ledger.journal.path(ledger.journal.segment).open("ab") as file:
+        file.write(row(2).line(b"r")[:-30])
+    await ledger.ship()
+    assert await ids(database) == ["req_1"]
+    assert ledger.rejected == []
+    ledger.journal.close()
+
+
 async def test_while_postgres_is_away_rows_wait(tmp_path: Path, database: Database) -> None:
     ledger = Ledger(tmp_path, Database("postgresql://postgres@127.0.0.1:1/x"))
     ledger.journal.append(row(1))

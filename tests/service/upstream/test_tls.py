@@ -88,6 +88,21 @@ async def test_a_certificate_for_another_name_is_refused(certificate: tuple[Path
         assert server.requests == []
 
 
+async def test_connecting_has_a_limit_of_its_own() -> None:
+    async def shakes_no_hand(
+        server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await reader.read()
+
+    async with raw_server(shakes_no_hand) as server, asyncio.timeout(4):
+        origin = Origin(True, "127.0.0.1", server.port, "")
+        client = Client(origin, allow_private=True, connect_seconds=0.05)
+        with pytest.raises(UpstreamError, match="no connection in time") as caught:
+            await client.request(client.head("GET", "/", {}), b"", soon())
+        assert caught.value.kind == "connect"
+        await client.close()
+
+
 async def test_a_server_without_tls_is_refused() -> None:
     async with raw_server(answering(b"HTTP/1.1 400 Bad\r\n\r\n", close=True)) as server:
         client = Client(Origin(True, "127.0.0.1", server.port, ""), allow_private=True)

@@ -1,0 +1,101 @@
+"""The looks before each step that cannot be taken back: a colour that carries traffic is never stopped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from infra.release.router import Router, WeightsDiffer
+from infra.release.state import Effect, EventKind, Phase, Run
+from infra.stack.outputs import Colour
+from tests.infra.release.world import Behaviour, Operator, World, client
+
+
+def standing(operator: Operator, phase: Phase, weight: int) -> Run:
+    """A run in the middle: both colours have machines, the journal says that the new one has `weight`."""
+    run = operator.new_run("v2", phase=phase, weight=weight)
+    operator.fleet.set_image(run.new, "v2")
+    operator.fleet.scale_up(run.new, run.old)
+    return run
+
+
+def route(operator: Operator, green: int) -> None:
+    weights: dict[Colour, int] = {"blue": 100 - green, "green": green}
+    operator.router.write(weights, pin=False, stickiness_seconds=30)
+
+
+@pytest.mark.parametrize(
+    ("effect", "phase", "weight", "live"),
+    [(Effect.STOP_OLD, Phase.RETIRE, 100, 60), (Effect.STOP_NEW, Phase.WITHDRAW, 0, 40)],
+)
+def test_a_colour_that_carries_traffic_by_somebodys_hand_is_not_stopped(
+    world: World, effect: Effect, phase: Phase, weight: int, live: int
+) -> None:
+    operator = Operator(world)
+    run = standing(operator, phase, weight)
+    route(operator, live)
+    for _ in range(3):
+        event = operator.effects.poll(run, effect)
+        world.clock.time += 10
+        assert event is not None
+        assert event.kind is EventKind.DRIFT
+    assert not [line for line in world.log if line.startswith("scale-down")]
+
+
+def test_the_old_colour_is_not_stopped_when_the_new_one_falls_ill_at_the_last_moment(world: World) -> None:
+    operator = Operator(world)
+    run = standing(operator, Phase.RETIRE, 100)
+    route(operator, 100)
+    world.behaviours["v2"] = Behaviour(becomes_healthy=False)
+    event = operator.effects.poll(run, Effect.STOP_OLD)
+    assert event is not None
+    assert (event.kind, event.reason[:16]) == (EventKind.FAILED, "blue stays up, b")
+    assert "scale-down blue" not in world.log
+
+
+def test_nothing_starts_with_a_migration_that_the_old_version_cannot_live_with(world: World) -> None:
+    class Contracts:
+        def problem(self, run: Run) -> str | None:
+            return "0009_drop.sql contracts"
+
+        def record(self) -> None:
+            raise AssertionError("nothing was applied")
+
+    operator = Operator(world)
+    operator.effects.migrations = Contracts()
+    run = operator.start("v2")
+    assert (run.phase, run.reason) == (Phase.REFUSED, "0009_drop.sql contracts")
+    assert world.log == []
+
+
+def test_a_test_listener_that_does_not_follow_is_noticed(world: World) -> None:
+    class Deaf:
+        """An API that says yes and does nothing."""
+
+        def modify_listener(self, **_: Any) -> dict[str, Any]:
+            return {}
+
+        def describe_listeners(self, **request: Any) -> Any:
+            return client("elbv2").describe_listeners(**request)
+
+    with pytest.raises(WeightsDiffer, match="does not forward to blue"):
+        Router(Deaf(), world.outputs).point_test_listener("blue")
+
+
+def test_a_run_that_moved_since_it_was_read_is_not_written(world: World) -> None:
+    """The same owner in two processes: the token alone would let both write."""
+    operator = Operator(world)
+    operator.lease.take("release v2")
+    run = operator.new_run("v2")
+    operator.journal.create(run, operator.lease)
+    other = Operator(world)
+    other.lease.token = operator.lease.token
+    other.journal.read(run.run_id)
+    operator.journal.write(replace(run, phase=Phase.MIGRATE), operator.lease, "check done")
+    with pytest.raises(Exception, match="took this release over"):
+        other.journal.write(replace(run, phase=Phase.BAKE), other.lease, "late")
+    found = operator.journal.read(run.run_id)
+    assert found is not None
+    assert found.phase is Phase.MIGRATE
