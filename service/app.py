@@ -22,6 +22,7 @@ from service.auth.oidc import Oidc, OidcSettings, jwks_url
 from service.auth.revocations import Revocations
 from service.auth.sessions import TokenStore
 from service.auth.tokens import TokenSigner, parse_keys
+from service.cache.semantic_setup import semantic_cache
 from service.debates.calls import Calls
 from service.debates.retention import Retention
 from service.debates.runner import Runner
@@ -215,6 +216,7 @@ class Service:
             cache_seconds=settings.cache_seconds,
             cache_bytes=settings.cache_max_bytes,
             scorer=self.scorer,
+            semantic=semantic_cache(settings, self.router, self.link, self.metrics),
         )
 
     def _scorer(self) -> Scorer | None:

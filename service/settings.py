@@ -160,6 +160,20 @@ class Settings(BaseSettings):
     # --- answers that were given before
     cache_seconds: int = Field(3600, ge=0, le=2_592_000, description="How long answers are kept; 0: never.")
     cache_max_bytes: int = Field(262_144, ge=1024, le=16_777_216, description="Largest answer that is kept.")
+    semantic_cache_embedder: str = Field(
+        "",
+        max_length=200,
+        description="Answers reworded questions from the cache: `local`, or an embedding model; empty: off.",
+    )
+    semantic_cache_threshold: float = Field(
+        0.92, ge=0.5, le=1, description="Least cosine of two questions that may share an answer."
+    )
+    semantic_cache_entries: int = Field(
+        10_000, ge=16, le=100_000, description="Questions kept of one scope; the oldest goes first."
+    )
+    semantic_cache_timeout_seconds: float = Field(
+        0.5, gt=0, le=10, description="A provider's vector that takes longer counts as a miss."
+    )
 
     # --- traces
     trace_url: str = Field(

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FILES = ("requirements.txt", "requirements-dev.txt", "service/requirements.txt", "infra/requirements.txt")
+FILES = (
+    "requirements.txt",
+    "requirements-dev.txt",
+    "service/requirements.txt",
+    "service/requirements-semantic.txt",
+    "infra/requirements.txt",
+)
 
 
 def pins(file: str) -> dict[str, str]:
@@ -33,3 +40,8 @@ def test_every_dependency_has_its_line_of_why(file):
     rows = re.findall(r"^\| ([\w.-]+) \| \S.*\|$", (ROOT / "docs/dependencies.md").read_text(), re.MULTILINE)
     reasons = {re.sub(r"[-_.]+", "-", name).lower() for name in rows}
     assert set(pins(file)) - reasons == set()
+
+
+def test_the_extra_semantic_is_its_requirements_file():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert dict(one.split("==") for one in extras["semantic"]) == pins("service/requirements-semantic.txt")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from service.api.exchange import JSON, Exchange, Headers, header_lines
 from service.auth.permissions import Principal
@@ -16,6 +16,9 @@ from service.providers.errors import ProviderError
 from service.routing.context import CallContext
 from service.storage.usage import UsageRow
 
+if TYPE_CHECKING:
+    from service.cache.semantic import Look
+
 _HITS: Final = {
     name: (b"x-superagent-cache", name.encode()) for name in ("exact", "semantic", "shared", "miss", "bypass")
 }
@@ -23,11 +26,11 @@ _LINES: Final[dict[tuple[str | None, int, str], bytes]] = {}
 
 
 class Call:
-    """One call on its way; `cache` is `exact`, `shared`, `miss` or `bypass`."""
+    """One call on its way; `cache` is `exact`, `semantic`, `shared`, `miss` or `bypass`."""
 
     __slots__ = (
         "answer", "cache", "cache_key", "cached", "choices", "ctx", "estimate", "exchange", "free", "outcome",
-        "plan", "policy", "principal", "request", "reserved", "stream",
+        "plan", "policy", "principal", "request", "reserved", "similar", "stream",
     )  # fmt: skip
 
     def __init__(
@@ -45,6 +48,7 @@ class Call:
         self.cache = "bypass"
         self.cached: Entry | None = None
         self.free = False  # answered by what another call paid for
+        self.similar: Look | None = None  # how the semantic cache was asked
         self.choices = 1  # answers that were asked for
         self.estimate = 0
         self.reserved = 0

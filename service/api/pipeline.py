@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from service.api.call import Call, usage_row
 from service.api.choices import Choices
@@ -28,6 +28,9 @@ from service.storage.commands import set_for
 from service.storage.journal import Journal
 from service.telemetry.metrics import Metrics
 from service.telemetry.traces import admitted
+
+if TYPE_CHECKING:  # it brings numpy, which is there only where it is on
+    from service.cache.semantic import SemanticCache
 
 # Reserved for an answer whose length the client did not bound, until its usage is known.
 UNBOUNDED_ANSWER_TOKENS: Final = 512
@@ -61,6 +64,7 @@ class Pipeline:
         cache_seconds: int,
         cache_bytes: int,
         scorer: Scorer | None = None,
+        semantic: SemanticCache | None = None,
     ) -> None:
         self._router = router
         self._plans = plans
@@ -71,6 +75,7 @@ class Pipeline:
         self._cache_seconds = cache_seconds
         self._cache_bytes = cache_bytes
         self._scorer = scorer
+        self._semantic = semantic
         self._flights = Flights(cache_bytes)
         self.choices = Choices(router, journal)
         self._hit = metrics.cache_hits.labels("exact")
@@ -143,8 +148,17 @@ class Pipeline:
         call.cached, call.cache, call.free = entry, how, True
         ctx = call.ctx
         ctx.provider, ctx.model, ctx.usage = entry.provider, entry.model, entry.response.usage
-        self._hit.inc()
+        if how != "semantic":  # which counts itself
+            self._hit.inc()
         self._saved.inc(entry.cost_usd)
+
+    async def _similar(self, call: Call, semantic: SemanticCache) -> Entry | None:
+        """The answer to a question that means the same; asked after the exact cache has said no."""
+        call.similar = await semantic.look(call.principal.account, call.request, call.cache_key)
+        entry = call.similar.entry if call.similar is not None else None
+        if entry is not None:
+            self._found(call, entry, "semantic")
+        return entry
 
     # --- whole answers
 
@@ -173,6 +187,10 @@ class Pipeline:
         flight = self._flights.begin(call)
         outcome: Entry | ProviderError | None = None
         try:
+            if self._semantic is not None:
+                outcome = await self._similar(call, self._semantic)
+                if outcome is not None:
+                    return outcome.response
             response = await self._router.complete(call.request, call.ctx)
             outcome = self._keep(call, response)
         except ProviderError as error:
@@ -192,6 +210,8 @@ class Pipeline:
             data = exact.pack_entry(entry)
             if len(data) <= self._cache_bytes:
                 self._link.post(set_for(call.cache_key, data, self._cache_seconds), 1, call.plan.tag)
+                if self._semantic is not None and call.similar is not None:
+                    self._semantic.keep(call.similar, call.cache_key, self._cache_seconds)
         return entry
 
     # --- streams
@@ -203,6 +223,13 @@ class Pipeline:
                 yield event
             return
         if call.policy.read and call.cache_key:
+            if self._semantic is not None:
+                entry = await self._similar(call, self._semantic)
+                if entry is not None:
+                    self._miss.inc()
+                    for event in exact.replay(entry.response):
+                        yield event
+                    return
             flight = self._flights.stream(call, self._router.stream)
             (self._miss if flight.leader is call else self._hit).inc()
             events = flight.read(call)

@@ -74,7 +74,12 @@ def policy(request: CanonicalRequest, headers: dict[bytes, bytes]) -> Policy:
 def cache_key(principal: Principal, request: CanonicalRequest) -> str:
     """Within one account only; another `user` (an end user of the client) is another request, too."""
     digest = hashlib.sha256(_encoder.encode(request))
-    return f"sa:{{{principal.account}}}:x:{digest.hexdigest()[:40]}"
+    return account_key(principal.account, digest.hexdigest()[:40])
+
+
+def account_key(account: str, digest: str) -> str:
+    """Where the answer to the account's request of this digest is."""
+    return f"sa:{{{account}}}:x:{digest}"
 
 
 def pack_entry(entry: Entry) -> bytes:

@@ -119,6 +119,12 @@ CACHE_MISSES: Final = Definition("superagent_cache_misses_total", "counter", "Lo
 CACHE_SAVED: Final = Definition(
     "superagent_cache_saved_usd_total", "counter", "What cached answers would have cost in USD."
 )
+SEMANTIC_UNANSWERED: Final = Definition(
+    "superagent_semantic_cache_unanswered_total", "counter",
+    "Questions the semantic cache could not look up, or refused to answer; reason is `embedder` (failed or "
+    "late), `resting` (it is left alone), `store` (Redis) or `guard` (similar, but means something else).",
+    ("reason",),
+)  # fmt: skip
 RATE_LIMITED: Final = Definition(
     "superagent_rate_limited_total", "counter",
     "Refused requests; scope is `global`, `client`, `endpoint`, `tokens`, `budget` or `auth`.", ("scope",),
@@ -161,12 +167,13 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
     PROVIDER_REQUESTS, PROVIDER_LATENCY, PROVIDER_TTFT, PROVIDER_TOKEN_TIME, PROVIDER_TOKENS, PROVIDER_COST,
     BREAKER_STATE, PROVIDER_HEALTH, FALLBACKS,
     DEBATES, DEBATES_ACTIVE, DEBATE_DURATION, DEBATE_QUALITY, DEBATE_CONSENSUS,
-    CACHE_HITS, CACHE_MISSES, CACHE_SAVED, RATE_LIMITED, SECURITY_EVENTS,
+    CACHE_HITS, CACHE_MISSES, CACHE_SAVED, SEMANTIC_UNANSWERED, RATE_LIMITED, SECURITY_EVENTS,
     AGENT_REQUESTS, AGENT_DURATION, ANSWER_QUALITY,
     JOURNAL_PENDING, DEPENDENCY_UP, TRACE_SPANS, BUILD_INFO,
 )  # fmt: skip
 
 CACHES: Final = ("exact", "semantic")
+SEMANTIC_REASONS: Final = ("embedder", "resting", "store", "guard")
 LIMIT_SCOPES: Final = ("global", "client", "endpoint", "tokens", "budget", "auth")
 DEBATE_STATUSES: Final = ("completed", "cancelled", "failed")
 DEPENDENCIES: Final = ("postgres", "redis")
@@ -205,6 +212,7 @@ class Metrics:
         self.cache_hits = self._counter(CACHE_HITS)
         self.cache_misses = self._counter(CACHE_MISSES)
         self.cache_saved = self._counter(CACHE_SAVED)
+        self.semantic_unanswered = self._counter(SEMANTIC_UNANSWERED)
         self.rate_limited = self._counter(RATE_LIMITED)
         self.security_events = self._counter(SECURITY_EVENTS)
         self.journal_pending = self._gauge(JOURNAL_PENDING)
@@ -214,6 +222,8 @@ class Metrics:
         for cache in CACHES:
             self.cache_hits.labels(cache)
             self.cache_misses.labels(cache)
+        for reason in SEMANTIC_REASONS:
+            self.semantic_unanswered.labels(reason)
         for scope in LIMIT_SCOPES:
             self.rate_limited.labels(scope)
         for status in DEBATE_STATUSES:
