@@ -69,6 +69,9 @@ class LocalEmbedder:
         self._tokenizer = tokenizer
 
     async def embed(self, text: str) -> Vector:
+        # To this model "How" and "how" are two words and "?" is one: what but begins or ends a sentence goes.
+        text = text.strip().rstrip("?!. ")
+        text = text[:1].lower() + text[1:]
         ids = self._tokenizer.encode(text, add_special_tokens=False).ids
         vector = unit(self._table[ids].astype(np.float32).mean(axis=0)) if ids else None
         if vector is None:
