@@ -45,8 +45,14 @@ class Environment:
 
 
 def client_config(endpoint: str | None) -> Config:
-    """Configuration of a client; one of the local system's own endpoint never goes through HTTP_PROXY."""
-    return CLIENT_CONFIG.merge(Config(proxies={})) if endpoint else CLIENT_CONFIG
+    """Configuration of a client; one of the local system's own endpoint never goes through HTTP_PROXY.
+
+    Nor does it sign what S3 stores: over TLS botocore leaves that out; without TLS it would hash every byte
+    once more, for an emulator that does not look. The CRC-32 that S3 checks stays.
+    """
+    if endpoint is None:
+        return CLIENT_CONFIG
+    return CLIENT_CONFIG.merge(Config(proxies={}, s3={"payload_signing_enabled": False}))
 
 
 def load(stack: str) -> Environment:

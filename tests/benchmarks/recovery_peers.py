@@ -17,6 +17,7 @@ import boto3
 from infra.recovery import tools
 from infra.recovery.database import Address
 from infra.recovery.store import Store
+from infra.stack.environment import client_config
 from tests.parts import REGION, free_port, port_open, wait_until
 
 ROW_BYTES = 270
@@ -108,7 +109,7 @@ def s3(kind: str, folder: Path) -> Iterator[str]:
 def store_of(endpoint: str) -> Store:
     client = boto3.client(
         "s3", region_name=REGION, endpoint_url=endpoint,
-        aws_access_key_id="local", aws_secret_access_key="local",
+        aws_access_key_id="local", aws_secret_access_key="local", config=client_config(endpoint),
     )  # fmt: skip
     return Store(client, "bench", need_kms=False)
 

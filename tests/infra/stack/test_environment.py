@@ -5,8 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
+from typing import Any
 
+import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
 
 from infra.stack.environment import Environment, client_config
 from infra.stack.outputs import StackOutputs
@@ -62,6 +66,23 @@ def test_a_proxy_of_the_machine_never_gets_calls_for_the_local_system(
     monkeypatch.delenv("no_proxy", raising=False)
     found = Environment(OUTPUTS, endpoint).client("ssm").get_parameter(Name="/a")
     assert found["Parameter"]["Value"] == "reached"
+
+
+def test_bytes_for_s3_are_hashed_once_on_either_way() -> None:
+    sent: dict[str, dict[str, Any]] = {}
+    for name, endpoint in (("local", "http://127.0.0.1:1"), ("aws", None)):
+        session = boto3.Session(aws_access_key_id="a", aws_secret_access_key="b", region_name="eu-central-1")
+        client = session.client("s3", endpoint_url=endpoint, config=client_config(endpoint))
+
+        def answer(request: Any, name: str = name, **_: Any) -> AWSResponse:
+            sent[name] = dict(request.headers)
+            return AWSResponse(request.url, 200, {}, SimpleNamespace(stream=lambda: iter(())))
+
+        client.meta.events.register("before-send", answer)
+        client.put_object(Bucket="bucket", Key="key", Body=b"x")
+    for name, headers in sent.items():
+        assert b"UNSIGNED-PAYLOAD" in headers["X-Amz-Content-SHA256"], name
+        assert "x-amz-checksum-crc32" in headers or headers["X-Amz-Trailer"] == b"x-amz-checksum-crc32", name
 
 
 def test_in_aws_the_proxy_of_the_machine_holds() -> None:
