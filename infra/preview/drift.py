@@ -15,7 +15,8 @@ from infra.errors import UserError
 from infra.policy.access import LISTENER
 from infra.policy.hygiene import GROUP
 
-Verdict = Literal["release", "recovery", "aws", "drift"]
+Verdict = Literal["release", "recovery", "aws", "drift", "unread", "unasked"]
+"""Whose a difference is; or that AWS gave no answer (`unread`), or was not asked at all (`unasked`)."""
 DEPLOYMENT: Final = "kubernetes:apps/v1:Deployment"
 AUTOSCALER: Final = "kubernetes:autoscaling/v2:HorizontalPodAutoscaler"
 PARAMETER: Final = "aws:ssm/parameter:Parameter"
@@ -72,6 +73,11 @@ class Classified:
         return self.verdict == "drift"
 
     @property
+    def clean(self) -> bool:
+        """Nothing to look at: somebody's job, or another tool's to compare. No answer is no good answer."""
+        return self.verdict not in ("drift", "unread")
+
+    @property
     def name(self) -> str:
         return self.urn.rsplit("::", 1)[-1]
 
@@ -116,6 +122,16 @@ def _step(step: Mapping[str, Any]) -> Iterator[Classified]:
 def gone(urn: str, kind: str) -> Classified:
     """A resource that is declared and is not there: always drift."""
     return Classified(urn, kind, "", "is gone", "drift", "somebody deleted it outside Pulumi")
+
+
+def unread(urn: str, kind: str, reason: str) -> Classified:
+    """A resource that was asked for in vain: it may be anything."""
+    return Classified(urn, kind, "", "no answer", "unread", reason)
+
+
+def not_compared(urn: str, kind: str, path: str, why: str) -> Classified:
+    """A resource, or one value of it, that nobody here compares."""
+    return Classified(urn, kind, path, "not compared", "unasked", f"{why}; `pulumi refresh` does it")
 
 
 def judge(urn: str, kind: str, path: str, change: str) -> Classified:

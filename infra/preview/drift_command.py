@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -10,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infra.console import out, print_json
+from infra.console import err, out, print_json
 from infra.errors import OperationFailed, UserError
 from infra.home import CHECKOUT
 
 if TYPE_CHECKING:
     from infra.preview.drift import Classified
+    from infra.preview.live_cluster import Get
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,8 +35,10 @@ def drift(source: Path | None, live: str | None, pairs: tuple[str, ...], as_json
 
     SOURCE is what `pulumi refresh --preview-only --json` printed; `-` reads it from stdin. `--live` compares
     what this checkout declares with what AWS says, without the Pulumi CLI's state: listeners, target groups,
-    fleets, parameters, databases, caches, tables, buckets and keys. Both may be given. Exit code 1 when there
-    is drift, 2 when the input is something else.
+    fleets, parameters, databases, caches, tables, buckets and keys, in every region that has some, and the
+    objects in the cluster (by your kubeconfig; SUPERAGENT_KUBE_CONTEXT chooses in it). What gave no answer
+    and what is not asked about is listed too. Both may be given. Exit code 1 when there is drift or no
+    answer, 2 when the input is something else.
 
     \b
     superagent drift --live prod
@@ -52,21 +57,48 @@ def drift(source: Path | None, live: str | None, pairs: tuple[str, ...], as_json
         found += classify(read(text))
     if live is not None:
         found += _ask(live, dict(pair.split("=", 1) for pair in pairs))
-    found.sort(key=lambda one: (not one.drift, one.urn, one.path))
+    found.sort(key=lambda one: (not one.drift, one.clean, one.urn, one.path))
     if as_json:
         print_json([one.document() for one in found])
     else:
         _lines(found)
-    sys.exit(1 if any(one.drift for one in found) else 0)
+    sys.exit(0 if all(one.clean for one in found) else 1)
 
 
 def _lines(found: list[Classified]) -> None:
-    for one in found:
-        colour = "red" if one.drift else "dim"
+    told = [one for one in found if one.verdict != "unasked"]
+    for one in told:
+        colour = "dim" if one.clean else "red"
         what = f"{one.name} {one.path}: {one.change}"
         out.print(f"[{colour}]{one.verdict:8}[/{colour}] {what} [dim]{one.why}[/dim]", soft_wrap=True)
-    count = sum(one.drift for one in found)
-    out.print(f"{count} drifted, {len(found) - count} expected")
+    rest = [one for one in found if one.verdict == "unasked"]
+    for kind, names in _by_type(rest).items():
+        out.print(f"[dim]unasked  {kind}: {', '.join(names)}[/dim]", soft_wrap=True)
+    counts = Counter(one.verdict for one in found)
+    expected = counts["release"] + counts["recovery"] + counts["aws"]
+    out.print(
+        f"{counts['drift']} drifted, {expected} expected, {counts['unread']} without an answer; "
+        f"{len({one.urn for one in rest})} resources are compared in part or by `pulumi refresh` alone"
+    )
+
+
+def _by_type(found: list[Classified]) -> dict[str, list[str]]:
+    """Type → names, with the value's path where only that is not compared."""
+    kinds: dict[str, list[str]] = {}
+    for one in found:
+        kinds.setdefault(one.type, []).append(f"{one.name} {one.path}".rstrip())
+    return kinds
+
+
+def _cluster() -> Get | None:
+    """The API server of the caller's kubeconfig; without one every object in the cluster stays unread."""
+    from infra.stack.kube import Kube
+
+    try:
+        return Kube.from_kubeconfig(os.environ.get("SUPERAGENT_KUBE_CONTEXT")).get
+    except UserError as failed:
+        err.print(f"[yellow]![/yellow] {failed.message}", soft_wrap=True)
+        return None
 
 
 def _ask(stack: str, overrides: dict[str, str]) -> list[Classified]:
@@ -79,8 +111,9 @@ def _ask(stack: str, overrides: dict[str, str]) -> list[Classified]:
     environment = load(stack)
     recording = Recording(CHECKOUT, stack, configuration(stack, overrides))
     try:
-        client: Callable[[str], Any] = cache(environment.client)
-        return compare(recording.result(), environment.outputs, client)
+        clients: Callable[[str, str], Any] = cache(environment.client)
+        inside = _cluster() if environment.outputs.compute == "eks" else None
+        return compare(recording.result(), environment.outputs, clients, inside)
     except (ClientError, BotoCoreError) as failed:
         raise OperationFailed(f"AWS did not answer: {failed}") from None
     finally:

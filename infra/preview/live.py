@@ -10,36 +10,83 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
 
+from infra.errors import OperationFailed
 from infra.policy.access import LISTENER
 from infra.policy.data import BUCKET, CACHE, DATABASE, TABLE
 from infra.policy.hygiene import GROUP
 from infra.policy.model import Resource
-from infra.preview.drift import PARAMETER, Classified, gone, judge
+from infra.preview.drift import PARAMETER, Classified, gone, judge, not_compared, unread
 from infra.preview.estate import Recorded
+from infra.preview.live_cluster import TYPES, Get, differences
+from infra.preview.live_cluster import path as place_of
 from infra.stack.outputs import COLOURS, StackOutputs
 
 BALANCER: Final = "aws:lb/loadBalancer:LoadBalancer"
 TARGETS: Final = "aws:lb/targetGroup:TargetGroup"
+PROGRAM: Final = ("pulumi:", "superagent:")
+"""The stack, providers and components: nothing of theirs is in AWS."""
 KEY_ALIAS: Final = "aws:kms/alias:Alias"
 Values = Mapping[str, Any]
 Client = Callable[[str], Any]
+Clients = Callable[[str, str], Any]
 Probe = Callable[[Client, StackOutputs, Resource], Values | None]
 
 
-def compare(estate: Recorded, outputs: StackOutputs, client: Client) -> list[Classified]:
-    """Every difference between the declaration and AWS, drift first. Only reads.
+def compare(
+    estate: Recorded, outputs: StackOutputs, clients: Clients, cluster: Get | None = None
+) -> list[Classified]:
+    """Every difference between the declaration and what there is, drift first. Only reads.
 
-    `client` makes boto3 clients of the stack's region; what lies in another region is left out.
+    `clients` makes boto3 clients of a service in a region; `cluster` gets objects of Kubernetes. What gives
+    no answer is in the result as `unread`, what nobody here asks about as `unasked`: nothing is passed over.
     """
-    found = [one for urn in estate.resources for one in _resource(estate.resources[urn], outputs, client)]
-    return sorted(found, key=lambda one: (not one.drift, one.urn, one.path))
+    found = [
+        one
+        for each in estate.resources.values()
+        if not each.type.startswith(PROGRAM)
+        for one in _resource(each, outputs, clients, cluster)
+    ]
+    return sorted(found, key=lambda one: (not one.drift, one.clean, one.urn, one.path))
 
 
-def _resource(one: Resource, outputs: StackOutputs, client: Client) -> Iterator[Classified]:
+def _resource(
+    one: Resource, outputs: StackOutputs, clients: Clients, cluster: Get | None
+) -> Iterator[Classified]:
+    try:
+        if one.type.startswith(TYPES):
+            yield from _object(one, cluster)
+        else:
+            region = one.at("region", outputs.region)
+            yield from _answer(one, outputs, lambda service: clients(service, region))
+    except ClientError as error:
+        yield unread(one.urn, one.type, f"{error.response['Error']['Code']} from AWS")
+    except (EndpointConnectionError, ConnectTimeoutError, ReadTimeoutError) as failed:
+        yield unread(one.urn, one.type, f"AWS is away: {type(failed).__name__}")
+    except OperationFailed as failed:
+        yield unread(one.urn, one.type, failed.message)
+
+
+def _object(one: Resource, cluster: Get | None) -> Iterator[Classified]:
+    where = place_of(one)
+    if where is None:
+        yield not_compared(one.urn, one.type, "", "no single object of the cluster")
+    elif cluster is None:
+        yield unread(one.urn, one.type, "there is no way into the cluster: see the message above")
+    else:
+        yield from differences(one, where, cluster)
+
+
+def _answer(one: Resource, outputs: StackOutputs, client: Client) -> Iterator[Classified]:
     probe = PROBES.get(one.type)
-    if probe is None or one.at("region", outputs.region) != outputs.region:
+    if probe is None:
+        yield not_compared(one.urn, one.type, "", "no probe of this type")
         return
     try:
         live = probe(client, outputs, one)

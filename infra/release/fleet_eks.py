@@ -13,8 +13,8 @@ from typing import Any, Final, Protocol
 
 from infra.release.fleet import Capacity, Instance, Migration, Rollout, within
 from infra.release.image import find_in_ecr
-from infra.release.kube import Kube
 from infra.stack.fetch import AS_OWNER, OWNER_URL
+from infra.stack.kube import Kube
 from infra.stack.kubernetes_objects import (
     CONTAINER,
     FLOOR,

@@ -53,7 +53,7 @@ def build(found: Environment) -> tuple[Fleet, Source]:
     if outputs.compute == "ec2":
         return _on_ec2(found, images, source), source
     from infra.release.fleet_eks import EksFleet
-    from infra.release.kube import Kube
+    from infra.stack.kube import Kube
 
     kube = Kube.from_kubeconfig(os.environ.get("SUPERAGENT_KUBE_CONTEXT"))
     return EksFleet(kube, images, found.client("ecr"), source.in_flight), source

@@ -30,11 +30,15 @@ class Environment:
     endpoint: str | None
     """AWS endpoint of the local system; `None` in AWS."""
 
-    def client(self, service: str) -> Any:
-        """A boto3 client of `service` with adaptive retries and short timeouts."""
+    def client(self, service: str, region: str | None = None) -> Any:
+        """A boto3 client of `service` with adaptive retries and short timeouts, in the stack's region or
+        another.
+        """
         local = "local" if self.endpoint else None  # the emulator takes any credentials, but wants some
         session = boto3.Session(
-            aws_access_key_id=local, aws_secret_access_key=local, region_name=self.outputs.region
+            aws_access_key_id=local,
+            aws_secret_access_key=local,
+            region_name=region or self.outputs.region,
         )
         make: Any = session.client
         return make(

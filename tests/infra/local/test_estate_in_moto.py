@@ -13,13 +13,15 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from click.testing import CliRunner
 
 from infra.home import CHECKOUT
 from infra.local.emulated_clients import EMULATED_CREDENTIALS
+from infra.policy.data import BUCKET
 from infra.preview.drift_command import drift
 from infra.preview.estate import Recording
-from infra.preview.live import compare
+from infra.preview.live import PROBES, compare
 from infra.stack.addresses import TIERS, subnet
 from infra.stack.configuration import load
 from infra.stack.environment import Environment
@@ -79,7 +81,9 @@ def create(endpoint: str, compute: str, folder: Path) -> dict[str, Any]:
 
 def clients(endpoint: str) -> Clients:
     make: Any = boto3.client
-    return lambda service: make(service, region_name=REGION, endpoint_url=endpoint, **EMULATED_CREDENTIALS)
+    return lambda service, region=REGION: make(
+        service, region_name=region, endpoint_url=endpoint, **EMULATED_CREDENTIALS
+    )
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +240,13 @@ def test_live_differences_belong_to_the_release_tool_or_are_drift(made: Estate) 
     aws, found = made
     outputs, declared = StackOutputs(**found["outputs"]), estate("prod", "ec2")
     replica = [("replica", "is gone")]  # moto has none (UNKNOWN_TO_MOTO): what is missing is found
-    assert [(one.name, one.change) for one in compare(declared, outputs, aws)] == replica
+    first = compare(declared, outputs, aws)
+    assert [(one.name, one.change) for one in first if not one.clean] == replica
+    unasked = {one.urn for one in first if one.verdict == "unasked"}
+    asked = {one.urn for one in declared.resources.values() if one.type in PROBES}
+    inside = {urn for urn in declared.resources if "::pulumi:" not in urn.replace("$", "::")}
+    assert not unasked & asked, "what has a probe is asked"
+    assert unasked | asked >= {urn for urn in inside if declared.resources[urn].type.startswith("aws:")}
 
     blue, green = outputs.target_group_arns["blue"], outputs.target_group_arns["green"]
     weights = [{"TargetGroupArn": blue, "Weight": 0}, {"TargetGroupArn": green, "Weight": 100}]
@@ -248,7 +258,9 @@ def test_live_differences_belong_to_the_release_tool_or_are_drift(made: Estate) 
         Name=outputs.image_parameters["green"], Value="registry/service:v2", Overwrite=True
     )
     aws("ssm").put_parameter(Name=outputs.database_pointer, Value="restored/superagent", Overwrite=True)
-    released = [one for one in compare(declared, outputs, aws) if one.name != "replica"]
+    released = [
+        one for one in compare(declared, outputs, aws) if one.name != "replica" and one.verdict != "unasked"
+    ]
     assert not any(one.drift for one in released)
     assert {(one.name, one.path, one.verdict) for one in released} == {
         ("production", "defaultActions[0].forward.targetGroups[0].weight", "release"),
@@ -293,7 +305,49 @@ def test_the_drift_command_asks_aws(made: Estate, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Recording, "close", lambda _: None)
     done = CliRunner().invoke(drift, ["--live", "prod", "--json"])
     verdicts = {one["verdict"] for one in json.loads(done.stdout)}
-    assert (done.exit_code, verdicts) == (1, {"release", "recovery", "drift"})
+    assert (done.exit_code, verdicts) == (1, {"release", "recovery", "drift", "unasked"})
+    lines = CliRunner().invoke(drift, ["--live", "prod"]).output.splitlines()
+    assert any(line.startswith("unasked  aws:iam/role:Role: ") for line in lines)
+    assert "without an answer" in lines[-1]
+
+
+def test_the_second_region_is_asked_too(made: Estate) -> None:
+    aws, found = made
+    outputs, declared = StackOutputs(**found["outputs"]), estate("prod", "ec2")
+    replica = next(
+        one for one in declared.resources.values() if one.name == "backups-replica" and one.type == BUCKET
+    )
+    there = replica.at("region")
+    assert there != outputs.region
+    asked: list[tuple[str, str]] = []
+
+    def watched(service: str, region: str) -> Any:
+        asked.append((service, region))
+        return aws(service, region)
+
+    compare(declared, outputs, watched)
+    assert {("s3", there), ("rds", there), ("kms", there)} <= set(asked)
+    aws("s3", there).put_bucket_versioning(
+        Bucket=replica.at("bucket"), VersioningConfiguration={"Status": "Suspended"}
+    )
+    drifted = [one for one in compare(declared, outputs, aws) if one.drift and one.name == "backups-replica"]
+    assert [one.change for one in drifted] == ["Enabled → Suspended"]
+
+
+def test_a_region_without_an_answer_is_told_and_is_no_clean_bill(made: Estate) -> None:
+    aws, found = made
+    outputs, declared = StackOutputs(**found["outputs"]), estate("prod", "ec2")
+
+    def half(service: str, region: str) -> Any:
+        if region == outputs.region:
+            return aws(service, region)
+        return boto3.client(  # type: ignore[call-overload,unused-ignore]
+            service, region_name=region, endpoint_url=f"http://127.0.0.1:{free_port()}",
+            config=Config(retries={"total_max_attempts": 1}), **EMULATED_CREDENTIALS,
+        )  # fmt: skip
+
+    silent = {one.name for one in compare(declared, outputs, half) if one.verdict == "unread"}
+    assert {"replica", "backups-replica"} <= silent
 
 
 def test_drift_without_anything_to_compare_is_bad_input() -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from infra.errors import OperationFailed
 from infra.release.fleet_eks import EksFleet
-from infra.release.kube import MERGE, STRATEGIC, Kube
 from infra.release.router import Router
+from infra.stack.kube import MERGE, STRATEGIC, Kube
 from infra.stack.outputs import Colour
 from tests.infra.release.kube import estate
 from tests.infra.release.kube.api import Cluster

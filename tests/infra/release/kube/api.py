@@ -54,6 +54,8 @@ class Request:
 class Cluster(Store):
     """The store behind the API, faults to inject, and what a client did wrong."""
 
+    plain: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Path → object, for what no release touches: it can be read as it is."""
     faults: list[int] = field(default_factory=list)
     """Statuses for the next requests instead of an answer."""
     violations: list[str] = field(default_factory=list)
@@ -98,6 +100,8 @@ class Cluster(Store):
             raise Refused(401, "Unauthorized")
         if "application/json" not in request.headers.get("accept", "*/*").replace("*/*", "application/json"):
             raise Refused(415, "only the following media types are accepted: application/json")
+        if request.method == "GET" and request.path in self.plain:
+            return 200, self.plain[request.path]
         match = PATH.fullmatch(request.path)
         group, plural, kind = (match[1], match[2], "") if match else ("", "", "")
         verbs: set[str] = set()

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from kubernetes import client
 
-from infra.release.kube import Kube
 from infra.stack import kubernetes_objects, kubernetes_pods
+from infra.stack.kube import Kube
 from infra.stack.kubernetes_objects import Workload
 from infra.stack.outputs import COLOURS
 from tests.infra.release.kube.api import TOKEN, Cluster, serve
