@@ -30,7 +30,7 @@ from tests.infra.estates import estate
 from tests.infra.local.policy_evaluation import allowed
 from tests.parts import REGION, free_port, port_open, wait_until
 
-Clients = Callable[[str], Any]
+Clients = Callable[..., Any]
 ZONES = ("eu-central-1a", "eu-central-1b", "eu-central-1c")
 UNKNOWN_TO_MOTO = {
     "aws:acm/certificateValidation:CertificateValidation",  # waits for DNS; it creates nothing

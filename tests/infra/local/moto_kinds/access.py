@@ -67,19 +67,28 @@ def issuer(aws: Aws, one: Registration) -> Made:
 
 def key(aws: Aws, one: Registration) -> Made:
     kms, policy = aws["kms"], one.inputs["policy"]
-    made = kms.create_key(Description=one.inputs["description"], Policy=policy)["KeyMetadata"]
+    usage = one.inputs.get("keyUsage", "ENCRYPT_DECRYPT")
+    spec = one.inputs.get("customerMasterKeySpec", "SYMMETRIC_DEFAULT")
+    made = kms.create_key(Description=one.inputs["description"], Policy=policy, KeyUsage=usage, KeySpec=spec)[
+        "KeyMetadata"
+    ]
     identity = made["KeyId"]
-    kms.enable_key_rotation(KeyId=identity)
+    rotates = one.inputs.get("enableKeyRotation", False)
+    if rotates:
+        kms.enable_key_rotation(KeyId=identity)
 
     def read() -> Any:
         return {
-            "rotation": kms.get_key_rotation_status(KeyId=identity)["KeyRotationEnabled"],
+            "usage": kms.describe_key(KeyId=identity)["KeyMetadata"]["KeyUsage"],
+            # KMS answers this for keys that can rotate alone.
+            "rotation": rotates and kms.get_key_rotation_status(KeyId=identity)["KeyRotationEnabled"],
             "policy": kms.get_key_policy(KeyId=identity, PolicyName="default")["Policy"],
             "description": kms.describe_key(KeyId=identity)["KeyMetadata"]["Description"],
         }
 
     want = {
-        "rotation": one.inputs["enableKeyRotation"],
+        "usage": usage,
+        "rotation": rotates,
         "policy": json.loads(policy),
         "description": one.inputs["description"],
     }
