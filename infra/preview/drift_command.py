@@ -78,7 +78,8 @@ def _lines(found: list[Classified]) -> None:
     expected = counts["release"] + counts["recovery"] + counts["aws"]
     out.print(
         f"{counts['drift']} drifted, {expected} expected, {counts['unread']} without an answer; "
-        f"{len({one.urn for one in rest})} resources are compared in part or by `pulumi refresh` alone"
+        f"{len({one.urn for one in rest})} resources are compared in part or by `pulumi refresh` alone",
+        soft_wrap=True,
     )
 
 
