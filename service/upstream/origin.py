@@ -42,12 +42,13 @@ def parse_origin(url: str, *, allow_private: bool = False) -> Origin:
     allowed. Names are checked again by address when they are connected to (`check_address`).
     """
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https"):
-        raise ValueError(f"{url!r} has the scheme {parts.scheme!r}; use https")
-    if parts.username or parts.password:
-        raise ValueError("the URL carries a user or password; put the key into key_file")
+    # These first: what follows shows the URL.
+    if "@" in url:
+        raise ValueError("the URL carries a user or password; keys have settings of their own")
     if parts.query or parts.fragment:
         raise ValueError("the URL has a query or fragment; a base URL ends with its path")
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(f"{url!r} has the scheme {parts.scheme!r}; use https")
     host = (parts.hostname or "").rstrip(".")
     if not host or not host.isascii() or any(ch <= " " or ch in "\\^|`<>{}%" for ch in host):
         raise ValueError(f"{url!r} has no usable host name")

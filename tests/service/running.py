@@ -114,7 +114,9 @@ def _create_key(database_url: str, permissions: list[str], **more: Any) -> str:
 
 
 class Process:
-    """`python -m service` as its own process, with its log lines."""
+    """`python -m service` as its own process, with its log lines; `stderr` is where its errors go."""
+
+    stderr: Any = None
 
     def __init__(self, database_url: str, folder: Path, **environ: str) -> None:
         self.port, self.metrics_port = free_port(), free_port()
@@ -132,7 +134,11 @@ class Process:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "service"], env=self._environ, cwd=ROOT, stdout=subprocess.PIPE
+            [sys.executable, "-m", "service"],
+            env=self._environ,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=self.stderr,
         )
         self._reader = threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True)
         self._reader.start()
