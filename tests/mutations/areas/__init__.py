@@ -18,6 +18,7 @@ from tests.mutations.areas import (
     routing,
     safety,
     telemetry,
+    traces,
 )
 from tests.mutations.row import Areas
 
@@ -30,6 +31,7 @@ AREAS: Final[Areas] = {
     "caches": caches.ROWS,
     "ledger": ledger.ROWS,
     "telemetry": telemetry.ROWS,
+    "traces": traces.ROWS,
     "safety": safety.ROWS,
     "degradation": degradation.ROWS,
     "release": release.ROWS,
