@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 STATE_LIMIT: Final = 512  # characters that must be passed on; whole entries beyond it are left out
 ENTRY_LIMIT: Final = 128  # entries longer than this are the first to go
 MOST_ENTRIES: Final = 32
-SAMPLED: Final = 0x01
+SAMPLED: Final = b"13579bdf"  # last digits of flags whose lowest bit is set
 
 _PARENT: Final = re.compile(
     rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[\x20-\x7e]*)?", re.ASCII
@@ -39,7 +39,7 @@ def parse_parent(header: bytes) -> Parent | None:
         return None
     if trace_id == b"0" * 32 or span_id == b"0" * 16:
         return None
-    return Parent(trace_id.decode(), span_id.decode(), bool(int(flags, 16) & SAMPLED))
+    return Parent(trace_id.decode(), span_id.decode(), flags[1] in SAMPLED)
 
 
 def parse_state(header: bytes) -> str:

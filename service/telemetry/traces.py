@@ -33,11 +33,11 @@ OUTGOING: Final[ContextVar[bytes]] = ContextVar("outgoing_trace", default=b"")
 
 
 def new_trace_id() -> str:
-    return f"{_bits(128) or 1:032x}"
+    return "%032x" % (_bits(128) or 1)
 
 
 def new_span_id() -> str:
-    return f"{_bits(64) or 1:016x}"
+    return "%016x" % (_bits(64) or 1)
 
 
 class Span:
