@@ -25,7 +25,13 @@ ADDRESSES: Final[dict[Colour, tuple[str, ...]]] = {
 }
 DRAIN_SECONDS: Final = 30
 STOP_SECONDS: Final = DRAIN_SECONDS + 10
-PASSED_ON: Final = ("SUPERAGENT_PROVIDERS_FILE", "SUPERAGENT_LOG_LEVEL")
+PASSED_ON: Final = (
+    "SUPERAGENT_PROVIDERS_FILE",
+    "SUPERAGENT_LOG_LEVEL",
+    "SUPERAGENT_TRACE_URL",
+    "SUPERAGENT_TRACE_SAMPLE",
+    "SUPERAGENT_TRACE_PARENT_BASED",
+)
 """Settings of the caller that reach the service."""
 
 
