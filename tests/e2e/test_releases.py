@@ -18,6 +18,7 @@ import pytest
 from tests.e2e.commands import SuperAgent
 from tests.e2e.release_system import System, nobody_noticed, providers
 
+RELEASES = 20
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
@@ -148,16 +149,25 @@ def test_rollback_after_the_window_brings_the_version_before(system: System) -> 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3_600)  # ten minutes on a quiet machine
-def test_twenty_releases_in_a_row_under_load_with_long_streams(system: System) -> None:
-    with system.load(clients=6, streamers=6, stream_seconds=10.0) as load:
-        for number in range(20):
-            done = system.release("start", "--version", f"soak-{number}", "--bake", "1s")
-            assert done.returncode == 0, f"release {number}: {done.stderr}"
-        time.sleep(1)
+def test_twenty_releases_in_a_row_under_load_with_long_streams(
+    system: System, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Ends at the first release in which a request failed; each one tells how it went while it runs."""
+    log = tmp_path / "failed-requests.log"
+    with system.load(clients=6, streamers=6, stream_seconds=10.0, log=log) as load:
+        for number in range(RELEASES):
+            load.stage = f"release {number} of {RELEASES}"
+            began = time.monotonic()
+            done = system.release("start", "--version", f"soak-{number}", "--bake", "1s", "--steps", "50,100")
+            with capfd.disabled():
+                print(f"\n{load.stage}: {time.monotonic() - began:.1f} s; {load.tally.told()}", flush=True)
+            assert done.returncode == 0, f"{load.stage}: {done.stderr}"
+            assert load.tally.failures == [], f"seen in {load.stage}; kept in {log}"
+        load.stage = "after the last release"
         tally = load.stop()
     nobody_noticed(tally)
-    assert {f"soak-{number}" for number in range(20)} <= set(tally.answers)
-    assert system.live() == {"soak-19": 100}
+    assert {f"soak-{number}" for number in range(RELEASES)} <= set(tally.answers)
+    assert system.live() == {f"soak-{RELEASES - 1}": 100}
     status = system.status()
     assert status["owner"] == ""
     (carrying,) = [one["colour"] for one in status["colours"] if one["weight"]]
