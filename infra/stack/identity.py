@@ -120,6 +120,7 @@ class Identity(Component):
         """Find the image, read the metrics, run the migration on an instance of this environment."""
         mine = {"StringEquals": {"aws:ResourceTag/Environment": self.settings.environment}}
         return [
+            *self._announce(observability),
             Allow("FindImage", ["ecr:DescribeImages", "ecr:BatchGetImage"], [registry.repository.arn]),
             Allow("FindMetrics", ["aps:ListWorkspaces", "ssm:GetCommandInvocation"], ["*"]),
             Allow(
@@ -131,6 +132,14 @@ class Identity(Component):
                 [f"arn:aws:ssm:{self.settings.region}::document/AWS-RunShellScript"],
             ),
             Allow("MigrateOn", ["ssm:SendCommand"], [account.arn("ec2", "instance/*")], mine),
+        ]
+
+    def _announce(self, observability: Observability) -> list[Allow]:
+        """Tell each transition; the topic is encrypted, so its publisher needs the key (SNS guide)."""
+        key = observability.key
+        return [
+            Allow("Announce", ["sns:Publish"], [observability.alerts.arn]),
+            *([Allow("SealMessages", ["kms:GenerateDataKey", "kms:Decrypt"], [key.arn])] if key else []),
         ]
 
     def _release(self, account: Account, edge: Edge, releases: Releases, backups: Backups) -> list[Allow]:
@@ -183,8 +192,9 @@ class Identity(Component):
             ),
             Allow(
                 "Journal",
+                # ConditionCheckItem is how a transaction asks for the lease (DynamoDB guide, IAM).
                 ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem",
-                 "dynamodb:Query"],
+                 "dynamodb:ConditionCheckItem", "dynamodb:Query"],
                 [releases.table.arn],
             ),
             Allow("ReadBackups", ["s3:ListBucket"], [backups.bucket.arn]),
