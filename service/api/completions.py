@@ -14,7 +14,7 @@ from service.api.decode import decode
 from service.api.errors import ApiError
 from service.api.exchange import Exchange
 from service.api.gate import Gate
-from service.api.openai_answer import DONE, FINISH, SeveralRenderer, encode, usage
+from service.api.openai_answer import DONE, FINISH, SeveralRenderer, UsageOut, encode, usage
 from service.api.openai_request import Count, Penalty, Probability, StreamOptions
 from service.api.pipeline import Pipeline
 from service.api.streaming import several, stream, whole
@@ -164,7 +164,7 @@ class _Renderer:
     def _text(self, text: str) -> bytes:
         return self._event([_choice(self._index, text, None)])
 
-    def _event(self, choices: list[dict[str, Any]], used: dict[str, Any] | None = None) -> bytes:
+    def _event(self, choices: list[dict[str, Any]], used: UsageOut | None = None) -> bytes:
         body = {**self._head, "choices": choices}
         if self._include_usage:
             body["usage"] = used

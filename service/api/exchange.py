@@ -52,7 +52,7 @@ class Connection(Protocol):
 
     def resume(self) -> None: ...
 
-    def room(self) -> asyncio.Future[None] | None: ...
+    full: asyncio.Future[None] | None  # there while the client reads too slowly
 
     def proceed(self, exchange: Exchange) -> None: ...
 
@@ -147,12 +147,14 @@ class Exchange:
         """More of the body came."""
         self._parts.append(data)
         self.unread += len(data)
-        self._stir()
+        if self._waiter is not None:
+            self._stir()
 
     def whole(self) -> None:
         """All of the body is here."""
         self._arrived = True
-        self._stir()
+        if self._waiter is not None:
+            self._stir()
 
     def gone(self) -> None:
         """The client left before its body was whole."""
@@ -221,7 +223,9 @@ class Exchange:
             self.keep_alive = False
         if self.response_headers:
             lines += header_lines(self.response_headers)
-        return b"x-request-id: %b\r\n%b%b%b" % (self.request_id.encode(), common.lines, self.lines, lines)
+        return b"".join(
+            (b"x-request-id: ", self.request_id.encode(), b"\r\n", common.lines, self.lines, lines)
+        )
 
     async def respond(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a whole answer with the headers that every answer has."""
@@ -234,9 +238,8 @@ class Exchange:
         """As `respond`, with headers that are rendered already."""
         self.status = status
         connection = self._connection
-        room = connection.room()
-        if room is not None:
-            await room
+        if connection.full is not None:
+            await asyncio.shield(connection.full)
         connection.answer(self, status, self._head(lines), body)
 
     async def start_stream(self, headers: Headers) -> None:
@@ -244,16 +247,16 @@ class Exchange:
         self._connection.begin(self, 200, EVENTS + self._head(header_lines(headers)))
 
     async def write(self, data: bytes) -> None:
-        room = self._connection.room()
-        if room is not None:
-            await room
-        self._connection.piece(self, data)
+        connection = self._connection
+        if connection.full is not None:
+            await asyncio.shield(connection.full)
+        connection.piece(self, data)
 
     async def finish(self, data: bytes = b"") -> None:
-        room = self._connection.room()
-        if room is not None:
-            await room
-        self._connection.piece(self, data, last=True)
+        connection = self._connection
+        if connection.full is not None:
+            await asyncio.shield(connection.full)
+        connection.piece(self, data, last=True)
 
     async def fail(self, error: ApiError) -> None:
         """Answer with the error; an oversized or unread body also ends the connection."""

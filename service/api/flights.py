@@ -28,9 +28,7 @@ class Flight:
     def __init__(self, leader: Call) -> None:
         self._leader = leader
         self._followers = 0
-        self._landed: asyncio.Future[Entry | ProviderError | None] = (
-            asyncio.get_running_loop().create_future()
-        )
+        self._landed: asyncio.Future[Entry | ProviderError | None] | None = None  # there for followers
         leader.exchange.watch_disconnect(self._leader_left)
 
     async def follow(self) -> Entry | None:
@@ -39,6 +37,8 @@ class Flight:
         Raises the leader's `ProviderError`: asking the same again at once would only repeat it.
         """
         self._followers += 1
+        if self._landed is None:
+            self._landed = asyncio.get_running_loop().create_future()
         try:
             landed = await asyncio.shield(self._landed)
         finally:
@@ -51,7 +51,8 @@ class Flight:
 
     def land(self, outcome: Entry | ProviderError | None) -> None:
         """The leader is done. Raises `CancelledError` when its own client has left meanwhile."""
-        self._landed.set_result(outcome)
+        if self._landed is not None:
+            self._landed.set_result(outcome)
         if self._leader.exchange.disconnected:
             raise asyncio.CancelledError
 

@@ -22,15 +22,13 @@ def status_line(status: int) -> bytes:
     return STATUS_LINE.get(status) or b"HTTP/1.1 %d \r\n" % status
 
 
-def whole(exchange: Exchange, status: int, lines: bytes, body: bytes) -> bytes:
+def whole(exchange: Exchange, status: int, dated: bytes, lines: bytes, body: bytes) -> bytes:
     """An answer in one piece."""
-    return b"%bcontent-length: %d\r\n%b%b\r\n%b" % (
-        status_line(status),
-        len(body),
-        lines,
-        b"" if exchange.keep_alive else CLOSING,
-        body if exchange.method != "HEAD" else b"",
-    )
+    length = b"content-length: %d\r\n" % len(body)
+    end = b"\r\n" if exchange.keep_alive else CLOSING + b"\r\n"
+    if exchange.method == "HEAD":
+        body = b""
+    return b"".join((STATUS_LINE.get(status) or status_line(status), length, dated, lines, end, body))
 
 
 def opening(exchange: Exchange, status: int, lines: bytes) -> bytes:

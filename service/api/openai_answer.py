@@ -6,7 +6,7 @@ Format: https://platform.openai.com/docs/api-reference/chat (checked against the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -56,13 +56,29 @@ class Choice(Struct):
     finish_reason: str
 
 
+class PromptDetails(Struct):
+    cached_tokens: int
+
+
+class CompletionDetails(Struct):
+    reasoning_tokens: int
+
+
+class UsageOut(Struct):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptDetails
+    completion_tokens_details: CompletionDetails
+
+
 class Completion(Struct):
     id: str
     object: str
     created: int
     model: str
     choices: list[Choice]
-    usage: dict[str, Any]
+    usage: UsageOut
 
 
 # OpenAI's format does not tell a stop string from the model's own end.
@@ -75,14 +91,14 @@ FINISH: Final[dict[FinishReason, str]] = {
 }
 
 
-def usage(used: Usage) -> dict[str, Any]:
-    return {
-        "prompt_tokens": used.input_tokens,
-        "completion_tokens": used.output_tokens,
-        "total_tokens": used.input_tokens + used.output_tokens,
-        "prompt_tokens_details": {"cached_tokens": used.cache_read_tokens},
-        "completion_tokens_details": {"reasoning_tokens": used.reasoning_tokens},
-    }
+def usage(used: Usage) -> UsageOut:
+    return UsageOut(
+        used.input_tokens,
+        used.output_tokens,
+        used.input_tokens + used.output_tokens,
+        PromptDetails(used.cache_read_tokens),
+        CompletionDetails(used.reasoning_tokens),
+    )
 
 
 def render(answer: CanonicalResponse, completion_id: str, created: int) -> bytes:
@@ -116,7 +132,7 @@ def _choice(index: int, answer: CanonicalResponse) -> Choice:
     message = MessageOut("assistant", "".join(text) if text or not calls else None, None)
     if calls:
         message.tool_calls = calls
-    if any(thinking):
+    if thinking and any(thinking):
         message.reasoning_content = "".join(thinking)
     return Choice(index, message, None, FINISH[answer.finish])
 

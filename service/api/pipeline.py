@@ -80,7 +80,7 @@ class Pipeline:
         self.choices = Choices(router, journal)
         self._hit = metrics.cache_hits.labels("exact")
         self._miss = metrics.cache_misses.labels("exact")
-        self._saved = metrics.cache_saved
+        self._saved = metrics.cache_saved.labels()
         self._limited = {
             scope: metrics.rate_limited.labels(scope)
             for scope in ("global", "client", "endpoint", "tokens", "budget")
@@ -139,10 +139,10 @@ class Pipeline:
         written = request.max_tokens or UNBOUNDED_ANSWER_TOKENS
         read = estimate_request(request)
         call.estimate = (read + written) * call.choices
-        info = find(request.model.rpartition("/")[2])
-        price = info.price if info is not None else None
-        if call.plan.budget_key and price is not None:
-            call.reserved = round(price.cost(Usage(read, written)) * call.choices * 1e6)
+        if call.plan.budget_key:
+            info = find(request.model.rpartition("/")[2])
+            if info is not None and info.price is not None:
+                call.reserved = round(info.price.cost(Usage(read, written)) * call.choices * 1e6)
 
     def _found(self, call: Call, entry: Entry, how: str) -> None:
         call.cached, call.cache, call.free = entry, how, True
@@ -276,11 +276,13 @@ class Pipeline:
             cost = 0.0 if call.free else ctx.cost_usd
             self._admission.settle(call.plan, used - call.estimate, round(cost * 1e6) - call.reserved)
         fields = exchange.fields
-        fields["outcome"] = outcome
-        fields["provider"] = ctx.provider
-        fields["model"] = ctx.model
-        fields["cache"] = call.cache
-        fields["attempts"] = len(ctx.attempts)
+        fields |= {
+            "outcome": outcome,
+            "provider": ctx.provider,
+            "model": ctx.model,
+            "cache": call.cache,
+            "attempts": len(ctx.attempts),
+        }
         if ctx.usage is not None:
             fields["input_tokens"] = ctx.usage.input_tokens
             fields["output_tokens"] = ctx.usage.output_tokens

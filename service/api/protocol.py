@@ -57,7 +57,7 @@ class ApiProtocol(asyncio.Protocol):
         self._waiting: deque[Exchange] = deque()
         self._at_work: Exchange | None = None
         self._wake: asyncio.Future[None] | None = None
-        self._room: asyncio.Future[None] | None = None  # there while the client reads too slowly
+        self.full: asyncio.Future[None] | None = None
         self._paused = False
         self._raw_left = 0  # bytes of a body that the parser does not read
 
@@ -117,11 +117,11 @@ class ApiProtocol(asyncio.Protocol):
             self.due = time.monotonic() + self.head_seconds
 
     def pause_writing(self) -> None:
-        self._room = self._loop.create_future()
+        self.full = self._loop.create_future()
 
     def resume_writing(self) -> None:
-        room, self._room = self._room, None
-        _release(room)
+        full, self.full = self.full, None
+        _release(full)
 
     # --- httptools
 
@@ -243,10 +243,6 @@ class ApiProtocol(asyncio.Protocol):
 
     # --- answers
 
-    def room(self) -> asyncio.Future[None] | None:
-        """What to wait for while the client does not read what was written; None when there is room."""
-        return None if self._room is None else asyncio.shield(self._room)
-
     def proceed(self, exchange: Exchange) -> None:
         """Answer `Expect: 100-continue`: the body is wanted."""
         if exchange.headers.get(b"expect", b"").lower() == b"100-continue" and exchange.chunked:
@@ -256,7 +252,7 @@ class ApiProtocol(asyncio.Protocol):
         """A whole answer in one write; `lines` are header lines."""
         exchange.answered = True
         if not self.transport.is_closing():
-            self.transport.write(framing.whole(exchange, status, self._dated() + lines, body))
+            self.transport.write(framing.whole(exchange, status, self._dated(), lines, body))
 
     def begin(self, exchange: Exchange, status: int, lines: bytes) -> None:
         """The head of an answer that comes in pieces."""

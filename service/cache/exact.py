@@ -51,6 +51,7 @@ class Policy(Struct, frozen=True):
 
 
 NEVER: Final = Policy(False, False)
+BOTH: Final = Policy(True, True)
 
 
 def policy(request: CanonicalRequest, headers: dict[bytes, bytes]) -> Policy:
@@ -64,7 +65,7 @@ def policy(request: CanonicalRequest, headers: dict[bytes, bytes]) -> Policy:
         return NEVER
     control = headers.get(b"cache-control")
     if control is None:
-        return Policy(True, True)
+        return BOTH
     control = control.lower()
     if b"no-store" in control:
         return NEVER

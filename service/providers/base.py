@@ -1,7 +1,8 @@
 """The one internal language: every API parses into it, every adapter translates from and to it.
 
 Token counts follow one convention everywhere: `input_tokens` includes cached reads and writes,
-`output_tokens` includes reasoning. Deadlines are absolute `time.monotonic()` seconds.
+`output_tokens` includes reasoning. Deadlines are absolute `time.monotonic()` seconds. What is hashed or kept
+leaves its defaults out: that is a third of the bytes.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ JSON = dict[str, Any]
 # --- what is said -----------------------------------------------------------------------------------
 
 
-class Text(Struct, frozen=True, tag="text"):
+class Text(Struct, frozen=True, tag="text", omit_defaults=True):
     """Plain text. `cache` asks for a prompt-cache breakpoint after it: "", "5m" or "1h" (Anthropic)."""
 
     text: str
@@ -101,7 +102,7 @@ class Thinking(Struct, frozen=True, tag="thinking"):
 Part = Text | Image | ToolCall | ToolResult | Thinking
 
 
-class Message(Struct, frozen=True):
+class Message(Struct, frozen=True, omit_defaults=True):
     """One turn. System messages may stand anywhere; adapters move them where the provider wants them."""
 
     role: Role
@@ -139,7 +140,7 @@ class ResponseFormat(Struct, frozen=True):
     description: str = ""
 
 
-class CanonicalRequest(Struct, frozen=True, kw_only=True):
+class CanonicalRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A chat request. `None` means: not said by the client, the provider's default holds."""
 
     model: str
@@ -173,7 +174,7 @@ class EmbeddingRequest(Struct, frozen=True, kw_only=True):
 # --- what comes back --------------------------------------------------------------------------------
 
 
-class Usage(Struct, frozen=True):
+class Usage(Struct, frozen=True, omit_defaults=True):
     """Tokens of one call; see the module's convention. `estimated`: the provider did not tell."""
 
     input_tokens: int = 0
@@ -185,7 +186,7 @@ class Usage(Struct, frozen=True):
     estimated: bool = False
 
 
-class CanonicalResponse(Struct, frozen=True, kw_only=True):
+class CanonicalResponse(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A whole answer. `model` is what the provider says it used."""
 
     id: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -25,6 +26,12 @@ from service.providers.flavours import Flavour
 
 # --- out --------------------------------------------------------------------------------------------
 
+# Fields that mean the same on both sides.
+PASSED_ON: Final = (
+    "temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty", "user",
+)  # fmt: skip
+_passed_on: Final = attrgetter(*PASSED_ON)
+
 
 def render(request: CanonicalRequest, flavour: Flavour, *, stream: bool) -> JSON:
     """The body of a chat request for this flavour."""
@@ -38,8 +45,7 @@ def render(request: CanonicalRequest, flavour: Flavour, *, stream: bool) -> JSON
             body["stream_options"] = {"include_usage": True}
     if request.max_tokens is not None:
         body[flavour.max_tokens_field] = request.max_tokens
-    for field in ("temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty", "user"):
-        value = getattr(request, field)
+    for field, value in zip(PASSED_ON, _passed_on(request), strict=True):
         if value is not None and field not in flavour.dropped:
             body[field] = value
     if request.stop:
@@ -57,7 +63,8 @@ def render(request: CanonicalRequest, flavour: Flavour, *, stream: bool) -> JSON
             body["parallel_tool_calls"] = request.parallel_tool_calls
     if request.response_format is not None and request.response_format.kind != "text":
         _response_format(request.response_format, flavour, body)
-    _reasoning(request, flavour, body)
+    if request.reasoning_effort is not None or request.thinking_budget is not None:
+        _reasoning(request, flavour, body)
     return body
 
 
@@ -208,6 +215,9 @@ class WireDetails(Struct):
     reasoning_tokens: int | None = None
 
 
+NO_DETAILS: Final = WireDetails()
+
+
 class WireUsage(Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -216,8 +226,8 @@ class WireUsage(Struct):
     prompt_cache_hit_tokens: int | None = None  # DeepSeek
 
     def usage(self) -> Usage:
-        asked = self.prompt_tokens_details or WireDetails()
-        answered = self.completion_tokens_details or WireDetails()
+        asked = self.prompt_tokens_details or NO_DETAILS
+        answered = self.completion_tokens_details or NO_DETAILS
         return Usage(
             self.prompt_tokens or 0,
             self.completion_tokens or 0,

@@ -23,7 +23,9 @@ def estimate_request(request: CanonicalRequest) -> int:
     """Input tokens of a request."""
     total = 0
     for message in request.messages:
-        total += TOKENS_PER_MESSAGE + sum([_part(part) for part in message.parts])
+        total += TOKENS_PER_MESSAGE
+        for part in message.parts:
+            total += estimate_text(part.text) if type(part) is Text else _part(part)
     for tool in request.tools:
         total += estimate_text(tool.name + tool.description) + estimate_text(str(tool.parameters or ""))
     return total

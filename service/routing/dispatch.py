@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Any, TypeVar
@@ -137,11 +136,11 @@ class Dispatcher:
         Raises `ProviderError`; `ProvidersUnavailable` when several went wrong in different ways.
         """
         self.budget.earn()
-        plan = deque([(target, 0.0) for target in targets])
+        plan = [(target, 0.0) for target in targets]
         failed = _Failures(self._clock)
         previous: Target | None = None
         while plan and len(ctx.attempts) < self._config.max_attempts:
-            target, not_before = plan.popleft()
+            target, not_before = plan.pop(0)
             if not_before:
                 if not await self._reached(not_before, ctx.deadline):
                     continue
@@ -191,7 +190,7 @@ class Dispatcher:
         return True
 
     def _plan_again(
-        self, plan: deque[tuple[Target, float]], target: Target, error: ProviderError, tries: int
+        self, plan: list[tuple[Target, float]], target: Target, error: ProviderError, tries: int
     ) -> None:
         config = self._config
         if not error.handling.retry or tries >= config.tries_per_target:
@@ -205,7 +204,7 @@ class Dispatcher:
         wait = told + full_jitter(tries, config.backoff_base, config.backoff_cap, self._rng)
         again = (target, self._clock() + wait)
         if at_once:
-            plan.appendleft(again)
+            plan.insert(0, again)
         else:
             plan.append(again)
 

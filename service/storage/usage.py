@@ -50,16 +50,15 @@ class UsageRow(Struct, gc=False):
 
     def line(self, kind: bytes) -> bytes:
         """As the journal and COPY want it."""
-        # Decimals by integer arithmetic: formatting a float exactly costs several times as much.
-        second, micro = divmod(round(self.at * 1e6), 1_000_000)
-        ms, us = divmod(round(self.latency_ms * 1e3), 1_000)
-        dollar, nano = divmod(round(self.cost_usd * 1e9), 1_000_000_000)
+        # Decimals as whole numbers with an exponent: formatting a float exactly costs several times as much.
+        micros, us = int(self.at * 1e6), int(self.latency_ms * 1e3 + 0.5)
+        nano = int(self.cost_usd * 1e9 + 0.5)
         ttft = "\\N" if self.ttft_ms is None else f"{self.ttft_ms:.3f}"
         fields = (
-            f"\t{self.request_id}\t{second}.{micro:06d}\t{text(self.key_id)}\t{self.endpoint}"
+            f"\t{self.request_id}\t{micros}e-6\t{text(self.key_id)}\t{self.endpoint}"
             f"\t{text(self.model)}\t{text(self.provider)}\t{text(self.provider_model)}"
-            f"\t{self.input_tokens}\t{self.output_tokens}\t{self.cached_tokens}\t{dollar}.{nano:09d}"
-            f"\t{ms}.{us:03d}\t{ttft}\t{self.cache}\t{self.outcome}\t{self.attempts}"
+            f"\t{self.input_tokens}\t{self.output_tokens}\t{self.cached_tokens}\t{nano}e-9"
+            f"\t{us}e-3\t{ttft}\t{self.cache}\t{self.outcome}\t{self.attempts}"
             f"\t{'t' if self.stream else 'f'}\n"
         )
         return kind + fields.encode()

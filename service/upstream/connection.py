@@ -258,11 +258,8 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._state != WAITING:
             return  # trailers
-        name = name.lower()
-        if name == b"content-length" or name == b"transfer-encoding":
-            self._framed = True
-        known = self.headers.get(name)
-        self.headers[name] = value if known is None else known + b", " + value
+        name, headers = name.lower(), self.headers
+        headers[name] = headers[name] + b", " + value if name in headers else value
 
     def on_headers_complete(self) -> None:
         if self._state != WAITING:
@@ -271,7 +268,9 @@ class Connection(asyncio.Protocol):
         if 100 <= self.status < 200:
             self._interim = True
             return
-        coding = self.headers.get(b"content-encoding")
+        headers = self.headers
+        self._framed = b"content-length" in headers or b"transfer-encoding" in headers
+        coding = headers.get(b"content-encoding")
         if coding is not None and coding.lower() != b"identity":
             self._error = UpstreamError("protocol", "the answer is compressed, which was not asked for")
         self._state = BODY

@@ -202,7 +202,7 @@ async def test_a_client_that_does_not_read_holds_its_stream_back(database_url: s
         client.reader._transport.pause_reading()  # type: ignore[attr-defined]
         client.send(post(key, big))
         for _ in range(400):
-            stalled = [one for one in service.service.edge.connections if one.room() is not None]
+            stalled = [one for one in service.service.edge.connections if one.full is not None]
             if stalled:
                 break
             await asyncio.sleep(0.02)
