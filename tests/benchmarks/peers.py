@@ -16,7 +16,12 @@ from tests.benchmarks.stack import Stack, chat
 from tests.parts import free_port
 
 LITELLM = "litellm[proxy]==1.106.0"
-PORTKEY = ("@portkey-ai/gateway@1.15.2", "hono@4.9.7", "@hono/node-server@1.13.5")
+# Of later versions of its web server it gets answers whose headers it cannot change: every stream is a 500.
+# Its websocket part brings such a one into a folder of its own, hence `overrides`.
+PORTKEY = {
+    "dependencies": {"@portkey-ai/gateway": "1.15.2"},
+    "overrides": {"hono": "4.9.7", "@hono/node-server": "1.13.5"},
+}
 
 
 class Unobtainable(Exception):
@@ -120,9 +125,12 @@ def portkey(home: Path, upstream: int) -> tuple[Measured, str]:
         raise Unobtainable("npm is missing")
     place = home / "portkey"
     script = place / "node_modules" / "@portkey-ai" / "gateway" / "build" / "start-server.js"
-    if not script.exists():
-        place.mkdir(parents=True, exist_ok=True)
-        _run(["npm", "install", "--prefix", str(place), "--no-audit", "--no-fund", *PORTKEY], 600)
+    wanted, manifest = json.dumps(PORTKEY, indent=2), place / "package.json"
+    if not script.exists() or manifest.read_text() != wanted:
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        manifest.write_text(wanted)
+        _run(["npm", "install", "--prefix", str(place), "--no-audit", "--no-fund"], 600)
     port = free_port()
     headers = f"x-portkey-provider: openai\r\nx-portkey-custom-host: http://127.0.0.1:{upstream}/v1\r\n"
     try:
