@@ -12,7 +12,7 @@ traces sampled out) over a real Postgres and a real Valkey. Parts:
     miss hit plain stream  CPU per request, in rounds that take turns with the floor
     latency                what is added to the upstream's p50 and p99 at half of saturation
     memory start           growth over many requests; spawn to ready
-    processes              two processes against one
+    processes              two processes against one, each at a quarter of what one can
     keys cached providers  10 keys and cached answers against 100,000; 1 provider against 50
     upstream               our upstream client beside aiohttp and httpx
     litellm portkey        peers, or why they are not here

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import uvloop
 
+TICK = 0.001  # seconds; what is due within one is sent at once
 LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
@@ -60,7 +61,7 @@ class _Client(asyncio.Protocol):
             return
         self._buffer.clear()
         self._needed = -1
-        self._began = time.perf_counter()
+        self._began = self._run.began()
         self._transport.write(request)  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
@@ -105,12 +106,22 @@ class _Run:
         """Whether the next request's moment has come; at the end all are due, to close."""
         return self._sent >= self._total or self._sent <= (time.perf_counter() - self._began) * self.rate
 
+    def began(self) -> float:
+        """When the request that leaves now began: at a given rate at its own moment, if it had to wait longer
+        for a free connection than the pace is fine. Else a slow answer would hide those behind it.
+        """
+        now = time.perf_counter()
+        if not self.rate:
+            return now
+        due = self._began + (self._sent - 1) / self.rate
+        return due if now - due > 2 * TICK else now
+
     async def pace(self) -> None:
         """Give idle connections what is due, about each millisecond."""
         while not self.finished.is_set():
             while self.idle and self.due():
                 self.idle.pop().go()
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(TICK)
 
     def next_request(self) -> bytes | None:
         if self._sent >= self._total:

@@ -42,19 +42,12 @@ class Measured:
 
     def cpu(self) -> float:
         """CPU seconds so far, of it and its children, to the nanosecond where the kernel counts so."""
-        total = 0.0
-        for pid in [self.process.pid, *children(self.process.pid)]:
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                try:
-                    total += int((task / "schedstat").read_text().split()[0]) / 1e9
-                except OSError:  # ended meanwhile, or a kernel without it
-                    continue
-        return total
+        return sum([cpu_of(pid) for pid in family(self.process.pid)])
 
     def memory(self) -> float:
         """Resident megabytes."""
         total = 0.0
-        for pid in [self.process.pid, *children(self.process.pid)]:
+        for pid in family(self.process.pid):
             for line in Path(f"/proc/{pid}/status").read_text().splitlines():
                 if line.startswith("VmRSS:"):
                     total += int(line.split()[1]) / 1024
@@ -70,15 +63,26 @@ class Measured:
                 self.process.wait()
 
 
-def children(pid: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        try:
-            direct = [int(one) for one in (task / "children").read_text().split()]
-        except OSError:
-            continue
-        for child in direct:
-            found += [child, *children(child)]
+def cpu_of(pid: int) -> float:
+    """CPU seconds of one process so far; 0 for one that ended."""
+    total = 0.0
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            total += int((task / "schedstat").read_text().split()[0]) / 1e9
+    except OSError:  # ended meanwhile, or a kernel without it
+        pass
+    return total
+
+
+def family(pid: int) -> list[int]:
+    """A process and what it started."""
+    found = [pid]
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += family(int(child))
+    except OSError:
+        pass
     return found
 
 
