@@ -46,8 +46,8 @@ ROWS: Final = (
     Mutation(
         "chat: cached tokens are told",
         "service/api/openai_answer.py",
-        '"prompt_tokens_details": {"cached_tokens": used.cache_read_tokens}',
-        '"prompt_tokens_details": {"cached_tokens": 0}',
+        "PromptDetails(used.cache_read_tokens)",
+        "PromptDetails(0)",
         (OPENAI + "test_a_whole_answer_is_what_the_sdk_expects",),
     ),
     Mutation(

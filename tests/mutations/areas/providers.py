@@ -61,8 +61,8 @@ ROWS: Final = (
     Mutation(
         "OpenAI: stop sequences and seeds reach the server",
         "service/providers/openai_wire.py",
-        '("temperature", "top_p", "top_k", "seed",',
-        '("temperature", "top_p", "top_k",',
+        '"temperature", "top_p", "top_k", "seed",',
+        '"temperature", "top_p", "top_k",',
         (OPENAI + "test_every_field_reaches_a_server_that_refuses_unknown_ones",),
     ),
     Mutation(

@@ -67,7 +67,7 @@ ROWS: Final = (
     Mutation(
         "a client that does not read holds its stream back",
         "service/api/protocol.py",
-        "        self._room = self._loop.create_future()\n",
+        "        self.full = self._loop.create_future()\n",
         "        pass\n",
         ("tests/service/api/test_protocol.py::test_a_client_that_does_not_read_holds_its_stream_back",),
     ),
