@@ -98,15 +98,19 @@ class SemanticCache:
         except NoVector as error:
             self._unanswered.labels(str(error)).inc()
             return None
-        where = index(len(vector), self._entries)
-        key = scope_key(account, request, f"{self._embedder.name}:{where.shape}")
-        look = Look(account, key, text, vector, where.place(vector), where)
+        look = self.place(account, request, text, vector)
         try:
             look.entry = await self._find(look)
         except (StoreUnavailable, RedisError):
             self._unanswered.labels("store").inc()
             return None
         return look
+
+    def place(self, account: str, request: CanonicalRequest, text: str, vector: Vector) -> Look:
+        """Where in Redis this question belongs."""
+        where = index(len(vector), self._entries)
+        key = scope_key(account, request, f"{self._embedder.name}:{where.shape}")
+        return Look(account, key, text, vector, where.place(vector), where)
 
     def keep(self, look: Look, cache_key: str, seconds: int) -> None:
         """The question's answer is in the exact cache under `cache_key` for `seconds` from now."""

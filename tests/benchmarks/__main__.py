@@ -14,6 +14,7 @@ traces sampled out) over a real Postgres and a real Valkey. Parts:
     memory start           growth over many requests; spawn to ready
     processes              two processes against one, each at a quarter of what one can
     keys cached providers  10 keys and cached answers against 100,000; 1 provider against 50
+    semantic               looks among 10 questions and 100,000, recall, what it adds to a request
     upstream               our upstream client beside aiohttp and httpx
     litellm portkey        peers, or why they are not here
 """
@@ -27,13 +28,14 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from tests.benchmarks import bench_upstream, cost, peers, processes, scale
+from tests.benchmarks import bench_upstream, cost, peers, processes, scale, semantic
 from tests.benchmarks.report import Report
 from tests.benchmarks.stack import Stack, stack
 
 COSTS = ("miss", "hit", "plain", "stream")
 PARTS = (
-    *COSTS, "latency", "memory", "start", "processes", "keys", "cached", "providers", "upstream",
+    *COSTS, "latency", "memory", "start", "processes", "keys", "cached", "providers", "semantic",
+    "upstream",
     "litellm", "portkey",
 )  # fmt: skip
 
@@ -101,6 +103,7 @@ def run(made: Stack, report: Report, given: argparse.Namespace, console: Console
         "processes": lambda: scale.processes(made, report),
         "keys": lambda: scale.keys(made, report),
         "cached": lambda: scale.cached(made, report),
+        "semantic": lambda: semantic.semantic(made, report),
         "memory": lambda: scale.memory(made, report, given.growth, given.growth_seconds),
     }
     for name, step in steps.items():

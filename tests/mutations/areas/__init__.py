@@ -17,6 +17,7 @@ from tests.mutations.areas import (
     release,
     routing,
     safety,
+    semantic,
     telemetry,
     traces,
 )
@@ -29,6 +30,7 @@ AREAS: Final[Areas] = {
     "auth": auth.ROWS,
     "limits": limits.ROWS,
     "caches": caches.ROWS,
+    "semantic": semantic.ROWS,
     "ledger": ledger.ROWS,
     "telemetry": telemetry.ROWS,
     "traces": traces.ROWS,

@@ -13,7 +13,7 @@ ROWS: Final = (
     Mutation(
         "no account is answered with another's",
         "service/cache/exact.py",
-        'f"sa:{{{principal.account}}}:x:',
+        'f"sa:{{{account}}}:x:',
         'f"sa:{{everybody}}:x:',
         (EXACT + "test_accounts_share_a_key_only_with_themselves",),
     ),

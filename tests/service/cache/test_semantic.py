@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -36,6 +37,7 @@ from service.telemetry.metrics import Metrics
 from tests.service.slow import slow
 from tests.service.stores import Valkey, valkey
 
+local = cache(LocalEmbedder)  # loaded once; it keeps nothing of what it embeds
 RESET = "How do I reset my password?"
 REWORDED = "how can I reset my password"
 
@@ -193,7 +195,7 @@ pytestmark = pytest.mark.component
 
 
 async def test_a_reworded_question_has_the_answer_and_another_one_does_not(link: RedisLink) -> None:
-    one = Counted(LocalEmbedder(), link)
+    one = Counted(local(), link)
     await one.teach(RESET, "Click on it.")
     assert await one.answer(REWORDED) == "Click on it."
     assert await one.answer("How do I bake bread?") is None
@@ -202,14 +204,14 @@ async def test_a_reworded_question_has_the_answer_and_another_one_does_not(link:
 
 
 async def test_what_is_similar_but_means_something_else_is_refused_and_counted(link: RedisLink) -> None:
-    one = Counted(LocalEmbedder(), link, threshold=0.5)
+    one = Counted(local(), link, threshold=0.5)
     await one.teach("Is this mushroom edible?", "Yes.")
     assert await one.answer("Is this mushroom not edible?") is None
     assert one.unanswered("guard") == 1
 
 
 async def test_the_next_best_is_taken_when_the_best_means_something_else(link: RedisLink) -> None:
-    one = Counted(LocalEmbedder(), link)
+    one = Counted(local(), link)
     await one.teach("Is it true that Alice pays Bob?", "first")
     await one.teach("Is it true that Bob pays Alice?", "second")
     assert await one.answer(
@@ -236,7 +238,7 @@ async def test_the_threshold_decides(link: RedisLink) -> None:
 
 
 async def test_accounts_are_never_answered_from_one_another(link: RedisLink) -> None:
-    one = Counted(LocalEmbedder(), link)
+    one = Counted(local(), link)
     await one.teach(RESET, "for a", "a")
     for account in ("b", "A", "a ", "", "a}:s:{a", "{a}"):
         assert await one.answer(RESET, account) is None
@@ -246,7 +248,7 @@ async def test_accounts_are_never_answered_from_one_another(link: RedisLink) -> 
 
 async def test_an_entry_that_names_another_account_s_answer_finds_nothing(link: RedisLink) -> None:
     """Even whoever could write into the index reaches answers of this account alone."""
-    one = Counted(LocalEmbedder(), link)
+    one = Counted(local(), link)
     await one.teach(RESET, "for a", "a")
     secret = exact.cache_key(Principal("key", "a", "x", "key", frozenset()), request(RESET))
     for stolen in (secret, secret.rpartition(":")[2], f"x}}:x:{secret}"):
@@ -255,7 +257,7 @@ async def test_an_entry_that_names_another_account_s_answer_finds_nothing(link: 
 
 
 async def test_questions_and_answers_leave_after_their_time(link: RedisLink) -> None:
-    one = Counted(LocalEmbedder(), link)
+    one = Counted(local(), link)
     await one.teach(RESET, "x", seconds=30)
     look = await one.look(RESET)
     assert 25 <= await link.call("TTL", look.key) <= 30
@@ -264,7 +266,7 @@ async def test_questions_and_answers_leave_after_their_time(link: RedisLink) -> 
 
 
 async def test_a_question_older_than_its_answer_s_time_is_not_used(link: RedisLink) -> None:
-    one = Counted(LocalEmbedder(), link)
+    one = Counted(local(), link)
     look = await one.look(RESET)
     key = exact.cache_key(Principal("k", "a", "x", "key", frozenset()), request(RESET))
     await link.call("SET", key, exact.pack_entry(entry("x")))
@@ -280,7 +282,7 @@ async def test_a_question_older_than_its_answer_s_time_is_not_used(link: RedisLi
 
 
 async def test_a_scope_holds_so_many_questions_and_no_more(link: RedisLink) -> None:
-    one = Counted(LocalEmbedder(), link, entries=16)
+    one = Counted(local(), link, entries=16)
     await one.teach(RESET, "oldest")
     for number in range(40):
         await one.teach(f"What is the root of {number}?", str(number))
@@ -294,7 +296,7 @@ async def test_a_scope_holds_so_many_questions_and_no_more(link: RedisLink) -> N
 
 async def test_two_processes_share_it(store: Valkey, link: RedisLink) -> None:
     async with linked(store.url) as another:
-        one, other = Counted(LocalEmbedder(), link), Counted(LocalEmbedder(), another)
+        one, other = Counted(local(), link), Counted(local(), another)
         await one.teach(RESET, "from one")
         assert await other.answer(REWORDED) == "from one"
 
@@ -309,7 +311,7 @@ async def test_vectors_of_another_model_are_not_compared(link: RedisLink) -> Non
 
 @pytest.mark.parametrize("rubbish", [b"", b"\xff\xfe", b"abcd" * 100, b"\x94\x01\xa1x\xa1y\xc4\x01z"])
 async def test_corrupted_entries_are_misses(link: RedisLink, rubbish: bytes) -> None:
-    one = Counted(LocalEmbedder(), link)
+    one = Counted(local(), link)
     await one.teach(RESET, "x")
     look = await one.look(RESET)
     for field in await link.call("HKEYS", look.key):
@@ -320,7 +322,7 @@ async def test_corrupted_entries_are_misses(link: RedisLink, rubbish: bytes) -> 
 
 
 async def test_a_key_of_another_kind_is_a_miss_and_counted(link: RedisLink) -> None:
-    one = Counted(LocalEmbedder(), link)
+    one = Counted(local(), link)
     look = await one.look(RESET)
     await link.call("SET", look.key, "a string")
     assert await one.cache.look("a", request(RESET), "") is None
@@ -364,7 +366,7 @@ async def test_a_look_whose_first_asker_leaves_goes_on_for_the_others(link: Redi
 async def test_a_slow_redis_and_a_dead_one_are_misses(store: Valkey) -> None:
     with slow(store.port) as line:
         async with linked(line.url, 0.2) as link:
-            one = Counted(LocalEmbedder(), link)
+            one = Counted(local(), link)
             await one.teach(RESET, "x")
             assert await one.answer(REWORDED) == "x"
             line.delay = 5.0

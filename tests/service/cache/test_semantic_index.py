@@ -64,13 +64,13 @@ def near(vectors: Vector, seed: int) -> Vector:
     return (np.cos(angle) * vectors + np.sin(angle) * noise).astype(np.float32)
 
 
-@pytest.mark.parametrize(("dimensions", "entries"), [(256, 5000), (1536, 1000)])
+@pytest.mark.parametrize(("dimensions", "entries"), [(256, 2000), (1536, 300)])
 def test_what_brute_force_finds_is_found(dimensions: int, entries: int) -> None:
     scope = Scope(Index(dimensions, entries))
     vectors = some(entries, dimensions, 1)
     for one in vectors:
         scope.keep(one)
-    asked = near(vectors[:: entries // 200], 2)
+    asked = near(vectors[:: entries // 100], 2)
     best = (asked @ vectors.T).max(axis=1)
     found = np.array([scope.found(one) for one in asked])
     assert (best >= SIMILAR).all()
@@ -79,8 +79,8 @@ def test_what_brute_force_finds_is_found(dimensions: int, entries: int) -> None:
 
 
 def test_strangers_are_not_found() -> None:
-    scope = Scope(Index(256, 2000))
-    for one in some(2000, 256, 3):
+    scope = Scope(Index(256, 500))
+    for one in some(500, 256, 3):
         scope.keep(one)
     assert [scope.found(one) for one in some(100, 256, 4)] == [0.0] * 100
 
@@ -102,7 +102,7 @@ def test_a_full_scope_forgets_its_oldest_question_and_grows_no_more() -> None:
     first = some(1, 64, 6)[0]
     scope.keep(first)
     assert scope.found(first) > 0.99
-    for one in some(3000, 64, 7):
+    for one in some(1000, 64, 7):
         scope.keep(one)
     assert scope.found(first) == 0.0
     assert len(scope.fields) <= 100 + (TABLES << scope.index.bits)
