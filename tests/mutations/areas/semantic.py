@@ -44,8 +44,8 @@ ROWS: Final = (
     Mutation(
         "the threshold decides",
         "service/cache/semantic_index.py",
-        "if pair[0] >= threshold]",
-        "if pair[0] >= threshold / 2]",
+        "if pair[0] >= threshold",
+        "if pair[0] >= threshold / 2",
         (CACHE + "test_the_threshold_decides",),
     ),
     Mutation(
