@@ -54,15 +54,11 @@ def cloud(settings: Settings) -> dict[str, Any]:
     backups = Backups(settings, account)
     aws.Vault(settings, account, database, releases, observability)
     aws.Alarms(settings, edge, database, cache, observability)
-    aws.Identity(settings, account, edge, registry, releases, backups, observability)
+    identity = aws.Identity(settings, account, edge, registry, releases, backups, observability)
     if settings.cross_region_replica:
         aws.DisasterRecovery(settings, account, database)
-    aws.fleet(
-        settings,
-        aws.Estate(
-            account, network, edge, secrets, registry, database, cache, releases, backups, observability
-        ),
-    )
+    parts = (account, network, edge, secrets, registry, database, cache, releases, backups, observability)
+    aws.fleet(settings, aws.Estate(*parts, identity.releaser))
     return exports(settings, network, edge, releases, backups, observability)
 
 

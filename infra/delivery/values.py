@@ -41,6 +41,7 @@ def values(wanted: Settings, account: str) -> dict[str, str]:
         "registry": registry,
         "repository": f"{registry}/{names.of('service')}",
         "server_name": wanted.domain or "",
+        "cluster": names.of("eks") if wanted.compute == "eks" else "",
         **{f"{role}_role": f"arn:aws:iam::{account}:role/{names.of(role, 64)}" for role in TRUSTED},
     }
 

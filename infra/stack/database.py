@@ -22,6 +22,11 @@ BACKUP_WINDOW: Final = "01:00-01:45"
 MAINTENANCE_WINDOW: Final = "sun:02:30-sun:03:30"
 """After the backup window, before Europe's morning."""
 
+AUTHORITY: Final = "rds-ca-rsa2048-g1"
+MOST_STORAGE: Final = 5
+"""Times the first size that storage grows to by itself."""
+LOGS: Final = ("postgresql", "upgrade")
+
 # name -> (value, needs a reboot); sources: RDS "Best practices for PostgreSQL", PostgreSQL 17 manual
 PARAMETERS: Final[dict[str, tuple[str, bool]]] = {
     "rds.force_ssl": ("1", False),
@@ -37,6 +42,14 @@ PARAMETERS: Final[dict[str, tuple[str, bool]]] = {
     "autovacuum_analyze_scale_factor": ("0.02", False),
     "wal_compression": ("zstd", False),
 }
+
+
+def parameters() -> list[aws.rds.ParameterGroupParameterArgsDict]:
+    """`PARAMETERS` as RDS takes them; a promoted replica of another region has the same."""
+    return [
+        {"name": name, "value": value, "apply_method": "pending-reboot" if reboot else "immediate"}
+        for name, (value, reboot) in PARAMETERS.items()
+    ]
 
 
 class Database(Component):
@@ -67,10 +80,7 @@ class Database(Component):
             # A major upgrade needs a new family, and the old group stays until the instance has left it.
             name=settings.names.of(f"database-{family}"),
             family=family,
-            parameters=[
-                {"name": name, "value": value, "apply_method": "pending-reboot" if reboot else "immediate"}
-                for name, (value, reboot) in PARAMETERS.items()
-            ],
+            parameters=parameters(),
             opts=self.child(),
         )
         self.monitor = role(
@@ -79,9 +89,7 @@ class Database(Component):
             trust_service("monitoring.rds.amazonaws.com"),
             managed=["service-role/AmazonRDSEnhancedMonitoringRole"],
         )
-        logs = observability.log_group(
-            "postgres", self, name=f"/aws/rds/instance/{self.identifier}/postgresql"
-        )
+        logs = self._logs(observability, "postgres", self.identifier)
         self.primary = aws.rds.Instance(
             "primary",
             identifier=self.identifier,
@@ -93,7 +101,6 @@ class Database(Component):
             manage_master_user_password=True,
             master_user_secret_kms_key_id=secrets.data_key.key_id,
             allocated_storage=settings.database_storage_gib,
-            max_allocated_storage=settings.database_storage_gib * 5,
             backup_retention_period=settings.backup_retention_days,
             backup_window=BACKUP_WINDOW,
             delete_automated_backups=not settings.protection,
@@ -103,19 +110,23 @@ class Database(Component):
             skip_final_snapshot=not settings.protection,
             final_snapshot_identifier=settings.names.of("final") if settings.protection else None,
             **self.common(),
-            opts=self.guarded(depends_on=[logs]),
+            # After its end a version is upgraded by AWS instead of being billed extra, as the cluster's is.
+            engine_lifecycle_support="open-source-rds-extended-support-disabled",
+            opts=self.guarded(depends_on=logs),
         )
         if settings.read_replica:
+            reader = settings.names.of("database-replica")
+            logs = self._logs(observability, "postgres-replica", reader)
             self.replica = aws.rds.Instance(
                 "replica",
-                identifier=settings.names.of("database-replica"),
+                identifier=reader,
                 replicate_source_db=self.primary.identifier,
                 instance_class=settings.database_class,
                 # A replica has no backups of its own and is made again in minutes.
                 skip_final_snapshot=True,
                 backup_retention_period=0,
                 **self.common(),
-                opts=self.child(),
+                opts=self.child(depends_on=logs),
             )
         aws.rds.EventSubscription(
             "database",
@@ -128,6 +139,17 @@ class Database(Component):
         )
         self.register_outputs({"identifier": self.primary.identifier})
 
+    def _logs(self, observability: Observability, name: str, instance: str) -> list[aws.cloudwatch.LogGroup]:
+        """The groups that RDS would make by itself, without encryption and for ever."""
+        return [
+            observability.log_group(
+                name if kind == LOGS[0] else f"{name}-{kind}",
+                self,
+                name=f"/aws/rds/instance/{instance}/{kind}",
+            )
+            for kind in LOGS
+        ]
+
     @property
     def identifier(self) -> str:
         return self.settings.names.of("database")
@@ -139,6 +161,8 @@ class Database(Component):
             "vpc_security_group_ids": [self.group.id],
             "port": PORT,
             "publicly_accessible": False,
+            # A replica that cannot grow with its primary stops replicating when it is full.
+            "max_allocated_storage": self.settings.database_storage_gib * MOST_STORAGE,
             "storage_type": "gp3",
             "storage_encrypted": True,
             "kms_key_id": self.key_arn,
@@ -153,8 +177,8 @@ class Database(Component):
             "performance_insights_retention_period": 7,
             "monitoring_interval": MONITORING_SECONDS,
             "monitoring_role_arn": self.monitor.arn,
-            "enabled_cloudwatch_logs_exports": ["postgresql", "upgrade"],
-            "ca_cert_identifier": "rds-ca-rsa2048-g1",
+            "enabled_cloudwatch_logs_exports": list(LOGS),
+            "ca_cert_identifier": AUTHORITY,
         }
 
     @property

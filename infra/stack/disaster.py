@@ -9,7 +9,7 @@ import pulumi_aws as aws
 from infra.stack import addresses
 from infra.stack.account import Account
 from infra.stack.component import Component
-from infra.stack.database import PORT, Database
+from infra.stack.database import AUTHORITY, MOST_STORAGE, PORT, Database, parameters
 from infra.stack.secrets import key
 from infra.stack.settings import Settings
 
@@ -57,11 +57,11 @@ class DisasterRecovery(Component):
             region=region,
             opts=self.child(),
         )
-        parameters = aws.rds.ParameterGroup(
+        group_of_parameters = aws.rds.ParameterGroup(
             "replica",
             name=settings.names.of("database-dr"),
             family=f"postgres{settings.database_version.split('.')[0]}",
-            parameters=[{"name": "rds.force_ssl", "value": "1", "apply_method": "immediate"}],
+            parameters=parameters(),
             region=region,
             opts=self.child(),
         )
@@ -77,10 +77,12 @@ class DisasterRecovery(Component):
                 region=region,
                 opts=self.child(),
             ).name,
-            parameter_group_name=parameters.name,
+            parameter_group_name=group_of_parameters.name,
             vpc_security_group_ids=[group.id],
             port=PORT,
             publicly_accessible=False,
+            max_allocated_storage=settings.database_storage_gib * MOST_STORAGE,
+            ca_cert_identifier=AUTHORITY,
             storage_type="gp3",
             storage_encrypted=True,
             kms_key_id=own_key.arn,

@@ -14,11 +14,13 @@ from infra.stack.component import Component
 from infra.stack.eks_controllers import POD_IDENTITY, Controllers, Home
 from infra.stack.fleet_ec2 import DISK_GIB, TAGGED, Estate, architecture
 from infra.stack.iam import role, trust_service
+from infra.stack.kubernetes_objects import NAMESPACE
 from infra.stack.secrets import key
 from infra.stack.settings import Settings
 from infra.stack.tags import propagated
 
 ADMIN_POLICY: Final = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
+EDIT_POLICY: Final = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSEditPolicy"
 LOGS: Final = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 # Add-ons in the order of their need; EKS picks the version that fits the cluster's.
 ADDONS: Final = ("kube-proxy", "eks-pod-identity-agent", "vpc-cni", "coredns", "metrics-server")
@@ -39,6 +41,10 @@ class EksCluster(Component):
             self._addon(name, nodes)
         for arn in settings.eks_admin_role_arns:
             self._administrator(arn)
+        if estate.releaser is not None:
+            self._entry(
+                "release", estate.releaser, EDIT_POLICY, {"type": "namespace", "namespaces": [NAMESPACE]}
+            )
         self.inside = self._access(nodes)
         controllers = Controllers(Home(self, estate, self.cluster, self.cluster_name, self.inside))
         controllers.load_balancer()
@@ -162,7 +168,10 @@ class EksCluster(Component):
         )
 
     def _administrator(self, arn: str) -> None:
-        name = arn.rsplit("/", 1)[-1]
+        self._entry(arn.rsplit("/", 1)[-1], arn, ADMIN_POLICY, {"type": "cluster"})
+
+    def _entry(self, name: str, arn: pulumi.Input[str], policy: str, scope: dict[str, Any]) -> None:
+        """Let a role in, with one of EKS's own policies."""
         entry = aws.eks.AccessEntry(
             name, cluster_name=self.cluster.name, principal_arn=arn, opts=self.child()
         )
@@ -170,8 +179,8 @@ class EksCluster(Component):
             name,
             cluster_name=self.cluster.name,
             principal_arn=entry.principal_arn,
-            policy_arn=ADMIN_POLICY,
-            access_scope={"type": "cluster"},
+            policy_arn=policy,
+            access_scope=scope,
             opts=self.child(),
         )
 

@@ -196,7 +196,8 @@ class Controllers:
                 "eks": {
                     "cluster_arn": self.home.cluster.arn,
                     "subnet_ids": self.home.estate.network.subnet_ids["private"],
-                    "security_group_ids": [self.home.estate.edge.service_group.id],
+                    # The cluster's own group: the API server and every pod let it in (AMP guide).
+                    "security_group_ids": [self.home.cluster.vpc_config.cluster_security_group_id],
                 }
             },
             destination={"amp": {"workspace_arn": observability.workspace.arn}},

@@ -50,6 +50,8 @@ class Estate:
     releases: Releases
     backups: Backups
     observability: Observability
+    releaser: pulumi.Output[str] | None = None
+    """ARN of the role that releases from GitHub, if any."""
 
 
 def architecture(instance_types: tuple[str, ...]) -> str:

@@ -54,6 +54,8 @@ class Identity(Component):
         observability: Observability,
     ) -> None:
         super().__init__("identity", settings)
+        self.releaser: pulumi.Output[str] | None = None
+        """ARN of the role that releases from GitHub."""
         repository = settings.github_repository
         if repository is not None:
             provider = settings.github_oidc_provider_arn or self._issuer().arn
@@ -72,10 +74,10 @@ class Identity(Component):
             role(self, "image", trust["image"], self._push(registry))
             allowed = self._release(account, edge, releases, backups)
             judge = self._judge(account, registry, observability)
-            role(
+            self.releaser = role(
                 self, "release", trust["release"], [*state, *allowed, *judge],
                 session_hours=SESSION_HOURS["release"],
-            )  # fmt: skip
+            ).arn  # fmt: skip
         self.register_outputs({})
 
     def _issuer(self) -> aws.iam.OpenIdConnectProvider:
@@ -118,9 +120,12 @@ class Identity(Component):
 
     def _judge(self, account: Account, registry: Registry, observability: Observability) -> list[Allow]:
         """Find the image, read the metrics, run the migration on an instance of this environment."""
+        cluster = account.arn("eks", f"cluster/{self.settings.names.of('eks')}")
+        in_cluster = [Allow("FindCluster", ["eks:DescribeCluster"], [cluster])]
         mine = {"StringEquals": {"aws:ResourceTag/Environment": self.settings.environment}}
         return [
             *self._announce(observability),
+            *(in_cluster if self.settings.compute == "eks" else []),
             Allow("FindImage", ["ecr:DescribeImages", "ecr:BatchGetImage"], [registry.repository.arn]),
             Allow("FindMetrics", ["aps:ListWorkspaces", "ssm:GetCommandInvocation"], ["*"]),
             Allow(

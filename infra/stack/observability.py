@@ -12,18 +12,11 @@ from infra.home import CHECKOUT
 from infra.stack.account import Account
 from infra.stack.component import Component
 from infra.stack.iam import Allow, document, role, trust_service
-from infra.stack.secrets import Secrets
+from infra.stack.secrets import PUBLISHERS, Secrets
 from infra.stack.settings import Settings
 
 RULES: Final = CHECKOUT / "alerts" / "rules"
 ALERTMANAGER: Final = CHECKOUT / "alerts" / "alertmanager" / "amp.yml"
-PUBLISHERS: Final = (
-    "cloudwatch.amazonaws.com",
-    "events.rds.amazonaws.com",
-    "elasticache.amazonaws.com",
-    "backup.amazonaws.com",
-    "aps.amazonaws.com",
-)
 GRAFANA_VERSION: Final = "10.4"
 METRIC_RETENTION_DAYS: Final = 150
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
 import pulumi
 import pulumi_aws as aws
 
@@ -13,9 +16,20 @@ from infra.stack.settings import Settings
 DELETION_WINDOW_DAYS = 30
 
 
-def key_policy(account: Account, *services: str) -> pulumi.Output[str]:
+PUBLISHERS: Final = (
+    "cloudwatch.amazonaws.com",
+    "events.rds.amazonaws.com",
+    "elasticache.amazonaws.com",
+    "backup.amazonaws.com",
+    "aps.amazonaws.com",
+)
+"""Services of AWS that send to the alert topic."""
+Statement = Mapping[str, Any]
+
+
+def key_policy(account: Account, *services: str, more: Sequence[Statement] = ()) -> pulumi.Output[str]:
     """IAM decides inside the account; the named services may use the key on the account's behalf."""
-    statements = [
+    statements: list[Statement] = [
         {
             "Sid": "AccountDecides",
             "Effect": "Allow",
@@ -41,11 +55,47 @@ def key_policy(account: Account, *services: str) -> pulumi.Output[str]:
                 "Condition": {"StringEquals": {"aws:SourceAccount": account.id}},
             }
         )
-    return document(*statements)
+    return document(*statements, *more)
+
+
+def log_statements(account: Account) -> list[Statement]:
+    """Log groups of this account, and messages that services of AWS send to the encrypted alert topic.
+
+    Who publishes to an encrypted topic uses its key himself, or every message is dropped without a word (SNS
+    guide, "compatibility between event sources from AWS services and encrypted topics"). Not every service
+    names the account it acts for when it calls KMS, so that condition stands in the topic's policy alone.
+    """
+    use = {"Effect": "Allow", "Resource": "*"}
+    return [
+        {
+            **use,
+            "Sid": "LogGroups",
+            "Principal": {"Service": f"logs.{account.region}.amazonaws.com"},
+            "Action": [
+                "kms:Encrypt*",
+                "kms:Decrypt*",
+                "kms:ReEncrypt*",
+                "kms:GenerateDataKey*",
+                "kms:Describe*",
+            ],
+            "Condition": {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": account.arn("logs", "*")}},
+        },
+        {
+            **use,
+            "Sid": "AlertTopic",
+            "Principal": {"Service": ["sns.amazonaws.com", *PUBLISHERS]},
+            "Action": ["kms:GenerateDataKey*", "kms:Decrypt"],
+        },
+    ]
 
 
 def key(
-    parent: Component, name: str, account: Account, *services: str, region: str | None = None
+    parent: Component,
+    name: str,
+    account: Account,
+    *services: str,
+    region: str | None = None,
+    more: Sequence[Statement] = (),
 ) -> aws.kms.Key:
     """A customer key with yearly rotation and an alias."""
     made = aws.kms.Key(
@@ -53,7 +103,7 @@ def key(
         description=f"SuperAgent {parent.settings.environment} {name}",
         enable_key_rotation=True,
         deletion_window_in_days=DELETION_WINDOW_DAYS,
-        policy=key_policy(account, *services),
+        policy=key_policy(account, *services, more=more),
         region=region,
         opts=parent.guarded(),
     )
@@ -93,8 +143,7 @@ class Secrets(Component):
     def __init__(self, settings: Settings, account: Account) -> None:
         super().__init__("secrets", settings)
         self.data_key = key(self, "data", account)
-        logs = f"logs.{settings.region}.amazonaws.com"
-        self.log_key = key(self, "logs", account, logs, "sns.amazonaws.com", "cloudwatch.amazonaws.com")
+        self.log_key = key(self, "logs", account, more=log_statements(account))
         self.providers = self._secret(
             "providers", "API keys of the model providers, as JSON; put by a person"
         )

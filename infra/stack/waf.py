@@ -23,8 +23,12 @@ class Managed:
 
 MANAGED: Final = (
     Managed("AWSManagedRulesAmazonIpReputationList"),
-    Managed("AWSManagedRulesKnownBadInputsRuleSet"),
-    # Prompts are long and talk about anything: these would refuse honest requests, so they count only.
+    # Prompts are long and talk about anything, attacks too: rules for bodies would refuse honest questions,
+    # so they count only. Bodies are JSON that the service parses and never runs.
+    Managed(
+        "AWSManagedRulesKnownBadInputsRuleSet",
+        ("Log4JRCE_BODY", "JavaDeserializationRCE_BODY", "ReactJSRCE_BODY"),
+    ),
     Managed(
         "AWSManagedRulesCommonRuleSet",
         ("SizeRestrictions_BODY", "CrossSiteScripting_BODY", "GenericLFI_BODY", "GenericRFI_BODY",

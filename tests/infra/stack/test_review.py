@@ -1,0 +1,111 @@
+"""What a second pair of eyes found: alerts that would be lost, metrics that would not arrive."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from infra.policy.model import Resource
+from infra.stack.observability import PUBLISHERS
+from infra.stack.settings import Settings
+from tests.infra.estates import CLOUD, estate
+
+
+def one(stack: str, compute: str, kind: str, name: str) -> Resource:
+    (found,) = [
+        each
+        for each in estate(stack, compute).resources.values()
+        if each.type.endswith(f":{kind}") and each.name == name
+    ]
+    return found
+
+
+def allowed(policy: str) -> dict[str, dict[str, Any]]:
+    return {each["Sid"]: each for each in json.loads(policy)["Statement"]}
+
+
+@pytest.mark.parametrize(("stack", "compute"), CLOUD)
+def test_whoever_publishes_alerts_may_use_the_topics_key(stack: str, compute: str) -> None:
+    topic = allowed(one(stack, compute, "TopicPolicy", "alerts").inputs["policy"])
+    publishers = topic["ServicesPublish"]["Principal"]["Service"]
+    key = allowed(one(stack, compute, "Key", "logs").inputs["policy"])
+    assert set(publishers) == set(PUBLISHERS) <= set(key["AlertTopic"]["Principal"]["Service"])
+    assert {"kms:GenerateDataKey*", "kms:Decrypt"} <= set(key["AlertTopic"]["Action"])
+    assert one(stack, compute, "Topic", "alerts").inputs["kmsMasterKeyId"].endswith("logs")
+
+
+def test_only_log_groups_of_this_account_use_the_key_of_logs() -> None:
+    key = allowed(one("prod", "ec2", "Key", "logs").inputs["policy"])["LogGroups"]
+    assert key["Principal"] == {"Service": "logs.eu-central-1.amazonaws.com"}
+    (context,) = key["Condition"]["ArnLike"].items()
+    assert context == ("kms:EncryptionContext:aws:logs:arn", "arn:aws:logs:eu-central-1:123456789012:*")
+
+
+def test_the_collector_stands_in_the_clusters_own_group() -> None:
+    """Neither the API server nor the pods let the service's group in."""
+    groups = one("prod", "eks", "Scraper", "pods").inputs["source"]["eks"]["securityGroupIds"]
+    assert groups == ["sg-cluster"]
+
+
+def test_a_question_about_an_attack_is_no_attack() -> None:
+    """Rules that read bodies count; a rule for the body that blocks would refuse prompts."""
+    rules = one("prod", "ec2", "WebAcl", "waf").inputs["rules"]
+    counted: set[str] = set()
+    for rule in rules:
+        group = rule["statement"].get("managedRuleGroupStatement", {})
+        for each in group.get("ruleActionOverrides", []):
+            assert each["actionToUse"] == {"count": {}}
+            counted.add(each["name"])
+    assert {
+        "Log4JRCE_BODY",
+        "JavaDeserializationRCE_BODY",
+        "ReactJSRCE_BODY",
+        "SizeRestrictions_BODY",
+    } <= counted
+
+
+def test_every_replica_grows_as_its_primary_and_is_tuned_like_it() -> None:
+    estate_ = estate("prod", "ec2").resources.values()
+    databases = [each for each in estate_ if each.type == "aws:rds/instance:Instance"]
+    assert {each.at("maxAllocatedStorage") for each in databases} == {2000}
+    tuned = [
+        each.inputs["parameters"]
+        for each in estate_
+        if each.type.endswith("rds/parameterGroup:ParameterGroup")
+    ]
+    assert len(tuned) == 2
+    assert tuned[0] == tuned[1]
+
+
+def test_no_log_of_the_database_is_kept_for_ever() -> None:
+    estate_ = estate("prod", "ec2").resources.values()
+    groups = {each.at("name"): each for each in estate_ if each.type.endswith(":LogGroup")}
+    for database in estate_:
+        for kind in database.at("enabledCloudwatchLogsExports") or ():
+            group = groups[f"/aws/rds/instance/{database.at('identifier')}/{kind}"]
+            assert group.at("retentionInDays") == 365
+            assert group.at("kmsKeyId")
+
+
+def test_nobody_pays_for_a_version_past_its_end() -> None:
+    assert one("prod", "ec2", "Instance", "primary").at("engineLifecycleSupport").endswith("-disabled")
+    assert one("prod", "eks", "Cluster", "cluster").at("upgradePolicy") == {"supportType": "STANDARD"}
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_the_release_role_gets_into_its_namespace_and_no_further(stack: str) -> None:
+    association = one(stack, "eks", "AccessPolicyAssociation", "release")
+    assert association.at("accessScope") == {"type": "namespace", "namespaces": ["superagent"]}
+    assert association.at("policyArn").endswith("/AmazonEKSEditPolicy")
+    assert association.at("principalArn").endswith(f"superagent-{stack}-release")
+    policy = one(stack, "eks", "RolePolicy", "release-policy").inputs["policy"]
+    found = allowed(policy)["FindCluster"]
+    assert found["Resource"][0].endswith(f"cluster/superagent-{stack}-eks")
+    assert "FindCluster" not in one(stack, "ec2", "RolePolicy", "release-policy").inputs["policy"]
+
+
+def test_the_version_of_the_cluster_is_one_that_scrapes_privately() -> None:
+    assert Settings.model_fields["eks_version"].default >= "1.29", "sidecars end after their service"
+    assert one("prod", "eks", "Cluster", "cluster").at("vpcConfig.endpointPrivateAccess") is True
