@@ -21,6 +21,7 @@ from infra.stack.tags import propagated
 
 ADMIN_POLICY: Final = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
 EDIT_POLICY: Final = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSEditPolicy"
+Scope = aws.eks.AccessPolicyAssociationAccessScopeArgsDict
 LOGS: Final = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 # Add-ons in the order of their need; EKS picks the version that fits the cluster's.
 ADDONS: Final = ("kube-proxy", "eks-pod-identity-agent", "vpc-cni", "coredns", "metrics-server")
@@ -170,7 +171,7 @@ class EksCluster(Component):
     def _administrator(self, arn: str) -> None:
         self._entry(arn.rsplit("/", 1)[-1], arn, ADMIN_POLICY, {"type": "cluster"})
 
-    def _entry(self, name: str, arn: pulumi.Input[str], policy: str, scope: dict[str, Any]) -> None:
+    def _entry(self, name: str, arn: pulumi.Input[str], policy: str, scope: Scope) -> None:
         """Let a role in, with one of EKS's own policies."""
         entry = aws.eks.AccessEntry(
             name, cluster_name=self.cluster.name, principal_arn=arn, opts=self.child()
