@@ -36,6 +36,8 @@ UNKNOWN_TO_MOTO = {
     "aws:acm/certificateValidation:CertificateValidation",  # waits for DNS; it creates nothing
     "aws:amp/alertManagerDefinition:AlertManagerDefinition",
     "aws:amp/scraper:Scraper",
+    "aws:eks/accessEntry:AccessEntry",
+    "aws:eks/accessPolicyAssociation:AccessPolicyAssociation",
     "aws:amp/workspaceConfiguration:WorkspaceConfiguration",
     "aws:backup/restoreTestingPlan:RestoreTestingPlan",
     "aws:backup/restoreTestingSelection:RestoreTestingSelection",
