@@ -18,10 +18,9 @@ from service.auth.audit import Audit
 from service.auth.authenticator import Authenticator
 from service.auth.credentials import AllCredentials
 from service.auth.keys import KeyStore
-from service.auth.oidc import Oidc, OidcSettings, jwks_url
 from service.auth.revocations import Revocations
 from service.auth.sessions import TokenStore
-from service.auth.tokens import TokenSigner, parse_keys
+from service.auth.setup import oidc, signer
 from service.cache.semantic_setup import semantic_cache
 from service.debates.calls import Calls
 from service.debates.retention import Retention
@@ -64,8 +63,10 @@ class Service:
 
         # stores
         self.database = self._database("database_url", settings.database_pool_size)
-        self.database.on_change.append(self._dependency("postgres"))
+        self.database.on_change.append(self._dependency("postgres", self.database))
         self.replica = self._database("replica_url", 2) if settings.replica_url is not None else None
+        if self.replica is not None:
+            self.replica.on_change.append(self._dependency("replica", self.replica))
         self.redis = self._redis_address()
         self.link = self._link()
         self.leases = Leases(self.link)
@@ -77,10 +78,10 @@ class Service:
         # who asks, and how much they may
         self.audit = Audit(self.database, metrics, self.log)
         self.keys = KeyStore(self.database)
-        self.signer = self._signer()
+        self.signer = signer(settings)
         self.tokens = TokenStore(self.database, self.signer)
         self.authenticator = Authenticator(
-            AllCredentials(self.keys, self.signer, self.tokens, self._oidc()),
+            AllCredentials(self.keys, self.signer, self.tokens, oidc(settings)),
             settings.auth_fresh_seconds,
             settings.auth_stale_seconds,
         )
@@ -94,7 +95,7 @@ class Service:
             self.link.on_change += [self._dependency("redis"), self.admission.redis_is_back]
 
         # what they get
-        self.health = Health(settings.version, settings.colour, self.dependencies)
+        self.health = Health(settings.version, settings.colour, self.dependencies, self.database)
         self.scorer = self._scorer()
         self.pipeline = self._pipeline()
         self.runtime = self._runtime()
@@ -185,24 +186,6 @@ class Service:
             cluster=settings.redis_cluster,
         )
 
-    def _signer(self) -> TokenSigner:
-        settings = self.settings
-        keys = settings.jwt_keys.get_secret_value() if settings.jwt_keys is not None else ""
-        try:
-            return TokenSigner(parse_keys(keys), settings.jwt_issuer, settings.jwt_audience)
-        except ValueError as error:
-            raise ValueError(f"SUPERAGENT_JWT_KEYS: {error}.") from None
-
-    def _oidc(self) -> Oidc | None:
-        settings = self.settings
-        if not settings.oidc_issuer:
-            return None
-        try:
-            url = jwks_url(settings.oidc_issuer, settings.oidc_jwks_url)
-        except ValueError as error:
-            raise ValueError(f"SUPERAGENT_OIDC_JWKS_URL: {error}.") from None
-        return Oidc(OidcSettings(settings.oidc_issuer, settings.oidc_audience, url, settings.oidc_claim))
-
     def _pipeline(self) -> Pipeline:
         settings = self.settings
         return Pipeline(
@@ -273,12 +256,13 @@ class Service:
         kind = RedisCluster if self.settings.redis_cluster else RedisLink
         return kind(self.redis, self.settings.redis_timeout_seconds)
 
-    def _dependency(self, name: str) -> Callable[[bool], None]:
+    def _dependency(self, name: str, database: Database | None = None) -> Callable[[bool], None]:
         gauge = self.metrics.dependency_up.labels(name)
 
         def changed(up: bool) -> None:
             gauge.set(1 if up else 0)
-            self.log.write("info" if up else "warning", "dependency", {"dependency": name, "up": up})
+            why = {"reason": database.reason} if database is not None and not up else {}
+            self.log.write("info" if up else "warning", "dependency", {"dependency": name, "up": up, **why})
 
         return changed
 

@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     )
     database_pool_size: int = Field(4, ge=1, le=100, description="Most connections to Postgres.")
     replica_url: SecretStr | None = Field(None, description="Read replica for reports; else the primary.")
+    replica_lag_seconds: float = Field(
+        30, ge=0, le=86_400, description="A replica that lacks what is older than this is not read."
+    )
     redis_url: SecretStr | None = Field(
         None, description="`redis://[user:password@]host:port/db`; without it limits are per process."
     )

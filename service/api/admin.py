@@ -17,7 +17,7 @@ from service.auth.keys import KeyStore
 from service.auth.permissions import Limits, Permission, Principal
 from service.auth.report import report
 from service.auth.revocations import Revocations
-from service.storage.database import Database
+from service.storage.reports import Reports
 
 
 class NewKey(Struct, forbid_unknown_fields=True):
@@ -50,14 +50,14 @@ class Admin:
         keys: KeyStore,
         revocations: Revocations,
         audit: Audit,
-        database: Database,
+        reports: Reports,
     ) -> None:
         self._door = door
         self._gate = gate
         self._keys = keys
         self._revocations = revocations
         self._audit = audit
-        self._database = database
+        self._reports = reports
 
     async def create(self, exchange: Exchange) -> None:
         admin = await self._door.enter(exchange, "admin")
@@ -110,7 +110,8 @@ class Admin:
 
     async def security_report(self, exchange: Exchange) -> None:
         await self._door.enter(exchange, "admin")
-        await answer(exchange, await report(self._database))
+        found, source = await self._reports.read(report)
+        await answer(exchange, {**found, "source": source})
 
     async def _note(self, exchange: Exchange, admin: Principal, kind: str, **details: Any) -> None:
         self._audit.add(

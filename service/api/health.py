@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -12,17 +12,28 @@ from service.api.exchange import JSON, Exchange
 NO_STORE: Final = (b"cache-control", b"no-store")
 
 
+class Schema(Protocol):
+    """What health asks of the database."""
+
+    unready: str
+
+
 class Health:
-    """`starting` and `draining` decide readiness; a store that is away does not, or one lost store would
-    take every node out of the balancer at once.
+    """`starting` and `draining` decide readiness, and a database that this node has never found prepared. A
+    store that is away does not, or one lost store would take every node out of the balancer at once.
     """
 
     def __init__(
-        self, version: str, colour: str, dependencies: Callable[[], dict[str, dict[str, Any]]]
+        self,
+        version: str,
+        colour: str,
+        dependencies: Callable[[], dict[str, dict[str, Any]]],
+        schema: Schema,
     ) -> None:
         self._version = version
         self._colour = colour
         self._dependencies = dependencies
+        self._schema = schema
         self.starting = True
         self.draining = False
 
@@ -30,9 +41,9 @@ class Health:
         await exchange.respond(200, [JSON, NO_STORE], b'{"status":"live"}')
 
     async def ready(self, exchange: Exchange) -> None:
-        reasons = [
-            name for name, holds in (("starting", self.starting), ("draining", self.draining)) if holds
-        ]
+        unready = f"postgres: {self._schema.unready}" if self._schema.unready else ""
+        holding = (("starting", self.starting), ("draining", self.draining), (unready, bool(unready)))
+        reasons = [reason for reason, holds in holding if holds]
         body = orjson.dumps({"status": "not_ready" if reasons else "ready", "reasons": reasons})
         await exchange.respond(503 if reasons else 200, [JSON, NO_STORE], body)
 

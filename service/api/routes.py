@@ -40,6 +40,7 @@ from service.storage.database import Database
 from service.storage.leases import Leases
 from service.storage.redis_cluster import RedisCluster
 from service.storage.redis_link import RedisLink
+from service.storage.reports import Reports
 from service.storage.runtime_settings import RuntimeSettings
 
 Hot = dict[str, tuple[str, Handler]]
@@ -85,7 +86,8 @@ def routes(service: Parts, gate: Gate, door: Door) -> tuple[Hot, Cold]:
     if embed is not None:
         handler = Embeddings(gate, pipeline, embed, max_body=size, body_seconds=seconds)
         hot["/v1/embeddings"] = ("POST", handler)
-    admin = Admin(door, gate, service.keys, service.revocations, service.audit, service.database)
+    reports = Reports(service.database, service.replica, settings.replica_lag_seconds)
+    admin = Admin(door, gate, service.keys, service.revocations, service.audit, reports)
     runtime = Runtimes(door, gate, service.runtime, service.audit)
     tokens = Tokens(
         door, gate, service.signer, service.tokens, service.keys, service.revocations, service.audit
@@ -121,7 +123,7 @@ def routes(service: Parts, gate: Gate, door: Door) -> tuple[Hot, Cold]:
         _route("GET", "/v1/debates/{id}/events", events),
         _route("POST", "/chat", agents.chat),
         _route("GET", "/v1/agents", agents.list),
-        _route("GET", "/v1/usage", UsageReport(door, service.database, service.replica)),
+        _route("GET", "/v1/usage", UsageReport(door, reports)),
         _route("POST", "/auth/token", tokens.issue),
         _route("POST", "/auth/refresh", tokens.refresh),
         _route("POST", "/auth/revoke", tokens.revoke),

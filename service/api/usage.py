@@ -10,7 +10,7 @@ from msgspec import Meta, Struct, field
 from service.api.endpoint import Door, answer, query
 from service.api.errors import ApiError
 from service.api.exchange import Exchange
-from service.storage.database import Database, StoreUnavailable
+from service.storage.reports import Reports
 
 Group = Literal["key", "model", "provider", "endpoint", "outcome", "cache", "hour", "day", "month"]
 _EXPRESSIONS: Final[dict[str, str]] = {
@@ -67,12 +67,11 @@ def statement(groups: list[str], *, by_account: bool, by_key: bool) -> str:
 
 
 class UsageReport:
-    """Reads from the replica when there is one and it answers."""
+    """`source` in its answer says which server was read."""
 
-    def __init__(self, door: Door, primary: Database, replica: Database | None) -> None:
+    def __init__(self, door: Door, reports: Reports) -> None:
         self._door = door
-        self._primary = primary
-        self._replica = replica
+        self._reports = reports
 
     async def __call__(self, exchange: Exchange) -> None:
         principal = await self._door.enter(exchange, "read")
@@ -94,7 +93,7 @@ class UsageReport:
         if wanted.key is not None:
             arguments.append(wanted.key.replace("\0", ""))
         sql = statement(groups, by_account=not admin, by_key=wanted.key is not None)
-        rows = await self._read(sql, arguments)
+        rows, source = await self._reports.read(lambda database: database.fetch(sql, *arguments))
         await answer(
             exchange,
             {
@@ -102,14 +101,7 @@ class UsageReport:
                 "from": start.isoformat(),
                 "to": end.isoformat(),
                 "group_by": groups,
+                "source": source,
                 "data": [dict(row) for row in rows],
             },
         )
-
-    async def _read(self, sql: str, arguments: list[Any]) -> list[Any]:
-        if self._replica is not None:
-            try:
-                return await self._replica.fetch(sql, *arguments)
-            except StoreUnavailable:
-                pass  # a report from the primary is better than none
-        return await self._primary.fetch(sql, *arguments)

@@ -13,6 +13,7 @@ import asyncpg
 
 from service.background import forever
 from service.storage.login import Logins, connect
+from service.storage.migrate import MIGRATIONS
 
 PROBE_SECONDS: Final = 1.0
 
@@ -39,12 +40,22 @@ _GONE: Final = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
     asyncpg.ReadOnlySQLTransactionError,
 )
 
 
+MISSING: Final = "the schema is missing: run `python -m service migrate`"
+OLD: Final = "the schema is older than this service: run `python -m service migrate`"
+REFUSED: Final = "it refuses the user or password: run `python -m service migrate` or mend the URL"
+_UNPREPARED: Final = frozenset({MISSING, REFUSED})  # it answers, and nothing can work
+NEWEST: Final = max([path.name.partition("_")[0] for path in MIGRATIONS.glob("*.sql")])
+
+
 class Database:
-    """`available` is what the last call or probe found; `on_change` hears about every turn of it.
+    """`available` is what the last call or probe found; `on_change` hears the first finding and every turn of
+    it. A server without our schema or user is not available, whatever else it answers: only a probe that
+    finds the newest migration ends that. `unready` says so while this process never saw it.
 
     `logins` say who each new connection is; without them it is the URL's user for ever.
     """
@@ -56,7 +67,10 @@ class Database:
         self._timeout = timeout
         self._pool: asyncpg.Pool | None = None
         self._prober: asyncio.Task[None] | None = None
+        self._usable = self._seen = False  # the schema was there at the last look, and ever
+        self._told: tuple[bool, str] | None = None
         self.available = False
+        self.unready = ""
         self.reason = "not connected yet"
         self.on_change: list[Callable[[bool], None]] = []
 
@@ -97,9 +111,14 @@ class Database:
             async with asyncio.timeout(limit), self._pool.acquire(timeout=limit) as connection:
                 yield connection
         except _GONE as error:
-            self._note(False, _sentence(error))
+            sentence = _sentence(error)
+            if sentence in _UNPREPARED:
+                self._lacks(OLD if self.reason == OLD and sentence == MISSING else sentence)
+            else:
+                self._note(False, sentence)
             raise StoreUnavailable("postgres") from error
-        self._note(True, "")
+        if self._usable:
+            self._note(True, "")
 
     async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
         async with self.connection() as connection:
@@ -121,13 +140,30 @@ class Database:
             await self._probe()
 
     async def _probe(self) -> None:
-        with contextlib.suppress(StoreUnavailable):
-            await self.fetch("select 1 from api_keys limit 1")
+        try:
+            row = await self.fetchrow("select max(version) as version from schema_migrations")
+        except StoreUnavailable:
+            return
+        except asyncpg.InsufficientPrivilegeError:
+            row = None  # a user that may not look is trusted to have been given the right schema
+        if row is not None and (row["version"] or "") < NEWEST:
+            self._lacks(OLD if row["version"] else MISSING)
+            return
+        self._usable = self._seen = True
+        self.unready = ""
+        self._note(True, "")
+
+    def _lacks(self, sentence: str) -> None:
+        if not self._seen:
+            self.unready = sentence
+        self._usable = False
+        self._note(False, sentence)
 
     def _note(self, available: bool, reason: str) -> None:
-        self.reason = reason
-        if available != self.available:
-            self.available = available
+        self.reason, self.available = reason, available
+        now = (available, self.unready)
+        if now != self._told:
+            self._told = now
             for listener in self.on_change:
                 listener(available)
 
@@ -139,10 +175,10 @@ async def _nothing_to_reset(_: Any) -> None:
 
 
 def _sentence(error: BaseException) -> str:
-    if isinstance(error, asyncpg.UndefinedTableError):
-        return "the schema is missing: run `python -m service migrate`"
+    if isinstance(error, asyncpg.UndefinedTableError | asyncpg.UndefinedColumnError):
+        return MISSING
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
-        return "it refuses the user or password"
+        return REFUSED
     if isinstance(error, TimeoutError):
         return "it does not answer in time"
     return "it cannot be reached"

@@ -25,6 +25,7 @@ RIGHTS: Final[dict[str, str]] = {
     "refresh_tokens": "select, insert, update, delete",
     "revoked_tokens": "select, insert, delete",
     "runtime_settings": "select, insert, update, delete",
+    "schema_migrations": "select",
     "usage": "select, insert, update (quality)",
 }
 TIMEOUT_SECONDS: Final = 30.0

