@@ -151,6 +151,13 @@ def _caches() -> Row:
                 runbook="SuperAgentCacheHitRateLow",
             ),
             lines(
+                "Semantic cache: not answered, and why",
+                [Query(total(rate(service("semantic_cache_unanswered_total")), "reason"), "{{reason}}")],
+                "Questions a second that it refused (guard) or could not look up (embedder, resting, store).",
+                unit="reqps",
+                stacked=True,
+            ),
+            lines(
                 "Refused by limits",
                 [Query(total(rate(service("rate_limited_total")), "scope"), "{{scope}}")],
                 "Refused requests a second, by the limit that refused them.",

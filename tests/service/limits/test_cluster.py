@@ -191,14 +191,20 @@ def port_of(tag: str, nodes: list[int]) -> int:
 
 async def test_the_service_runs_on_a_cluster(nodes: list[int], database_url: str) -> None:
     key = prepare(database_url, "chat")
-    environ = {"REDIS_URL": f"redis://127.0.0.1:{nodes[1]}", "REDIS_CLUSTER": "true"}
-    body = {"model": "m", "temperature": 0, "messages": [{"role": "user", "content": "hi"}]}
+    environ = {
+        "REDIS_URL": f"redis://127.0.0.1:{nodes[1]}",
+        "REDIS_CLUSTER": "true",
+        "SEMANTIC_CACHE_EMBEDDER": "local",
+    }
+    body = {"model": "m", "temperature": 0, "messages": [{"role": "user", "content": "What is it like?"}]}
+    reworded = {**body, "messages": [{"role": "user", "content": "what is it like"}]}
     async with (
         running(database_url, **environ) as service,
         httpx.AsyncClient(base_url=service.url, headers={"authorization": f"Bearer {key}"}) as client,
     ):
         answers = [await client.post("/v1/chat/completions", json=body) for _ in range(2)]
-        assert [answer.headers["x-superagent-cache"] for answer in answers] == ["miss", "exact"]
+        answers.append(await client.post("/v1/chat/completions", json=reworded))
+        assert [one.headers["x-superagent-cache"] for one in answers] == ["miss", "exact", "semantic"]
         made = await client.post("/v1/sessions", json={"model": "m"})
         path = f"/v1/sessions/{made.json()['id']}"
         turn = await client.post(f"{path}/messages", json={"content": "hello"})
