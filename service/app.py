@@ -22,6 +22,7 @@ from service.auth.revocations import Revocations
 from service.auth.sessions import TokenStore
 from service.auth.setup import oidc, signer
 from service.cache.semantic_setup import semantic_cache
+from service.cache.sharing import Sharing
 from service.debates.calls import Calls
 from service.debates.retention import Retention
 from service.debates.runner import Runner
@@ -188,6 +189,7 @@ class Service:
 
     def _pipeline(self) -> Pipeline:
         settings = self.settings
+        wait = settings.cache_share_seconds
         return Pipeline(
             self.router,
             self.plans,
@@ -200,6 +202,7 @@ class Service:
             cache_bytes=settings.cache_max_bytes,
             scorer=self.scorer,
             semantic=semantic_cache(settings, self.router, self.link, self.metrics),
+            sharing=Sharing(self.link, self.leases, wait) if self.link is not None and wait else None,
         )
 
     def _scorer(self) -> Scorer | None:

@@ -162,6 +162,9 @@ class Settings(BaseSettings):
 
     # --- answers that were given before
     cache_seconds: int = Field(3600, ge=0, le=2_592_000, description="How long answers are kept; 0: never.")
+    cache_share_seconds: float = Field(
+        0, ge=0, le=300, description="Longest wait for an identical call of another process; 0: none."
+    )
     cache_max_bytes: int = Field(262_144, ge=1024, le=16_777_216, description="Largest answer that is kept.")
     semantic_cache_embedder: str = Field(
         "",

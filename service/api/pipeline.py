@@ -31,6 +31,7 @@ from service.telemetry.traces import admitted
 
 if TYPE_CHECKING:  # it brings numpy, which is there only where it is on
     from service.cache.semantic import SemanticCache
+from service.cache.sharing import Sharing
 
 # Reserved for an answer whose length the client did not bound, until its usage is known.
 UNBOUNDED_ANSWER_TOKENS: Final = 512
@@ -65,6 +66,7 @@ class Pipeline:
         cache_bytes: int,
         scorer: Scorer | None = None,
         semantic: SemanticCache | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
         self._router = router
         self._plans = plans
@@ -76,6 +78,7 @@ class Pipeline:
         self._cache_bytes = cache_bytes
         self._scorer = scorer
         self._semantic = semantic
+        self._sharing = sharing
         self._flights = Flights(cache_bytes)
         self.choices = Choices(router, journal)
         self._hit = metrics.cache_hits.labels("exact")
@@ -180,13 +183,18 @@ class Pipeline:
             if entry is not None:
                 self._found(call, entry, "shared")
                 return entry.response
-        self._miss.inc()
         return await self._lead(call)
 
     async def _lead(self, call: Call) -> CanonicalResponse:
         flight = self._flights.begin(call)
         outcome: Entry | ProviderError | None = None
         try:
+            if self._sharing is not None:
+                outcome = await self._sharing.wait(call.cache_key, call.plan.tag, call.ctx.deadline)
+                if outcome is not None:
+                    self._found(call, outcome, "shared")
+                    return outcome.response
+            self._miss.inc()
             if self._semantic is not None:
                 outcome = await self._similar(call, self._semantic)
                 if outcome is not None:
@@ -197,6 +205,8 @@ class Pipeline:
             outcome = error
             raise
         finally:
+            if self._sharing is not None:
+                self._sharing.release(call.cache_key)
             self._flights.land(call, flight, outcome)
         if self._scorer is not None and self._scorer.wants():
             call.answer = response

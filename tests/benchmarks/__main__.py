@@ -13,6 +13,7 @@ traces sampled out) over a real Postgres and a real Valkey. Parts:
     latency                what is added to the upstream's p50 and p99 at half of saturation
     memory start           growth over many requests; spawn to ready
     processes              two processes against one, each at a quarter of what one can
+    sharing                a miss while processes wait for each other's identical calls, against one alone
     keys cached providers  10 keys and cached answers against 100,000; 1 provider against 50
     semantic               looks among 10 questions and 100,000, recall, what it adds to a request
     upstream               our upstream client beside aiohttp and httpx
@@ -35,8 +36,7 @@ from tests.benchmarks.stack import Stack, stack
 COSTS = ("miss", "hit", "plain", "stream")
 PARTS = (
     *COSTS, "latency", "memory", "start", "processes", "keys", "cached", "providers", "semantic",
-    "upstream",
-    "litellm", "portkey",
+    "sharing", "upstream", "litellm", "portkey",
 )  # fmt: skip
 
 
@@ -101,6 +101,7 @@ def run(made: Stack, report: Report, given: argparse.Namespace, console: Console
         "start": lambda: scale.start(report, made),
         "providers": lambda: scale.providers(made, report),
         "processes": lambda: scale.processes(made, report),
+        "sharing": lambda: scale.sharing(made, report),
         "keys": lambda: scale.keys(made, report),
         "cached": lambda: scale.cached(made, report),
         "semantic": lambda: semantic.semantic(made, report),

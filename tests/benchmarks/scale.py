@@ -134,6 +134,19 @@ def providers(stack: Stack, report: Report) -> None:
     fifty.stop()
 
 
+def sharing(stack: Stack, report: Report) -> None:
+    """What a miss costs when processes wait for each other's identical calls, which is off by default."""
+    waiting = stack.another(CACHE_SHARE_SECONDS="10")
+    rows = [
+        Row("processes do not wait", stack.gateway, chat(stack.key, "miss"), 1500),
+        Row("processes wait", waiting, chat(stack.key, "miss"), 1500),
+    ]
+    alone, claimed = interleaved(rows, 8)
+    value = f"{claimed.median:.0f} against {alone.median:.0f} µs ({claimed.ratio:.2f} ×)"
+    report.claim("sharing", "a miss that claims its key against one that does not", value)
+    waiting.stop()
+
+
 def processes(stack: Stack, report: Report) -> None:
     """Two processes against one.
 
