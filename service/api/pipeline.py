@@ -27,7 +27,7 @@ from service.routing.context import CallContext
 from service.storage.commands import set_for
 from service.storage.journal import Journal
 from service.telemetry.metrics import Metrics
-from service.telemetry.traces import admitted
+from service.telemetry.traces import admitted, compared
 
 if TYPE_CHECKING:  # it brings numpy, which is there only where it is on
     from service.cache.semantic import SemanticCache
@@ -157,8 +157,12 @@ class Pipeline:
 
     async def _similar(self, call: Call, semantic: SemanticCache) -> Entry | None:
         """The answer to a question that means the same; asked after the exact cache has said no."""
+        trace = call.ctx.trace
+        began = 0.0 if trace is None or trace.recording is None else time.monotonic()
         call.similar = await semantic.look(call.principal.account, call.request, call.cache_key)
         entry = call.similar.entry if call.similar is not None else None
+        if began:
+            compared(trace, began, entry is not None)
         if entry is not None:
             self._found(call, entry, "semantic")
         return entry

@@ -128,6 +128,12 @@ def admitted(trace: Trace | None, began: float, cache: str, limited: str | None)
         trace.recording.add("limits and cache", began, attributes)
 
 
+def compared(trace: Trace | None, began: float, hit: bool) -> None:
+    """The look into the semantic cache, begun at `began`."""
+    if trace is not None and trace.recording is not None:
+        trace.recording.add("semantic cache", began, {"superagent.cache": "semantic" if hit else "miss"})
+
+
 class Tracer:
     """Decides which requests are recorded. `ratio` of them are; with `parent_based`, a caller that sent a
     valid `traceparent` decides by its sampled flag. The decision never looks at the id: callers choose it.

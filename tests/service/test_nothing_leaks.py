@@ -136,6 +136,7 @@ def world(database_url: str, tmp_path: Path) -> Iterator[World]:
                 TRACE_HEADERS=f"authorization=Bearer {SECRETS['receiver']}",
                 TRACE_SAMPLE="1",
                 QUALITY_SAMPLE="1",
+                SEMANTIC_CACHE_EMBEDDER="oa/oa-ok",
                 DRAIN_NOTICE_SECONDS="0",
                 LIMIT_ENDPOINTS='{"/v1/agents": 2}',
             )
@@ -323,7 +324,8 @@ def test_no_secret_and_no_word_of_a_client_is_written_anywhere(
     outcomes = {record["outcome"] for record in world.service.log if record["event"] == "provider"}
     assert {"ok", "auth", "rate_limited", "overloaded", "transport", "bad_request", "quota"} <= outcomes
     spans = {span.name for span in world.receiver.spans}
-    assert {"POST /v1/chat/completions", "limits and cache", "stream", "debate", "chat oa-ok"} <= spans
+    assert {"POST /v1/chat/completions", "limits and cache", "semantic cache", "stream"} <= spans
+    assert {"debate", "round 1", "chat oa-ok", "embeddings oa-ok"} <= spans
     assert all(
         header.get("authorization") == f"Bearer {SECRETS['receiver']}" for header in world.receiver.headers
     )

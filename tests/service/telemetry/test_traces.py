@@ -13,7 +13,9 @@ import pytest
 
 from service.providers.config import parse_config
 from service.routing.router import Router
+from service.telemetry import exporter
 from service.telemetry.traces import Recording, Trace, Tracer
+from tests.parts import free_port
 from tests.service.fakes.otlp_receiver import OtlpReceiver, Received
 from tests.service.fakes.serving import serve
 from tests.service.running import Running, prepare, running
@@ -211,6 +213,35 @@ async def test_a_debate_is_a_trace_of_its_own_with_a_span_a_round(
             assert all(one.start <= call.start and call.end <= one.end for call in calls)
         assert root.attributes["superagent.outcome"] == "completed"
         assert not any(b"secret topic" in raw for raw in client.receiver.raw)
+
+
+@pytest.mark.component
+@pytest.mark.parametrize("trouble", ["gone", "silent", "503", "garbage"])
+async def test_a_receiver_in_trouble_costs_no_request_and_no_end(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    monkeypatch.setattr(exporter, "MOST_WAITING", 100)
+    monkeypatch.setattr(exporter, "BATCH", 20)
+    monkeypatch.setattr(exporter, "CLOSE_SECONDS", 0.2)
+    broken = OtlpReceiver()
+    if trouble == "silent":
+        broken.slow = 600
+    with serve(broken) as url:
+        for _ in range(200):
+            if trouble == "503":
+                broken.fail_next(503, {})
+            elif trouble == "garbage":
+                broken.fail_next(200, b"\xff" * 70_000)
+        address = f"http://127.0.0.1:{free_port()}" if trouble == "gone" else url
+        async with traced(database_url, (broken, address)) as client:
+            for _ in range(3):
+                answers = await asyncio.gather(*[client.chat("steady/echo") for _ in range(30)])
+                assert {answer.status_code for answer in answers} == {200}
+                traces = client.service.service.traces
+                assert traces is not None and traces.held <= 100
+            spans = client.service.service.metrics.trace_spans
+        lost = spans.labels("dropped").read() + spans.labels("sent").read()
+        assert lost == 3 * 30 * 3 and traces.held == 0
 
 
 @pytest.mark.component
