@@ -86,6 +86,11 @@ def _malformed(invalid: ValidationError) -> UserError:
         return UserError(
             f"superagent:{key} is missing.", f"Set it: pulumi config set superagent:{key} VALUE."
         )
+    if first["type"] == "tuple_type":
+        return UserError(
+            f"superagent:{key} is {first['input']!r}, which is no list.",
+            f"Write it as a JSON list: ['{first['input']}'].".replace("'", '"'),
+        )
     return UserError(
         f"superagent:{key} is {first['input']!r}: {rule}.",
         f"Mend it: pulumi config set superagent:{key} VALUE.",

@@ -22,6 +22,7 @@ class Violation:
     fix: str
 
 
+OLDEST_EKS_MINOR: Final = 29
 Rule = Callable[[Settings], Iterator[Violation]]
 
 
@@ -243,6 +244,17 @@ def access(settings: Settings) -> Iterator[Violation]:
         )
 
 
+def cluster(settings: Settings) -> Iterator[Violation]:
+    """The pods' sidecar ends after its service and never keeps a Job alive: native since 1.29."""
+    if settings.compute == "eks" and int(settings.eks_version.split(".")[1]) < OLDEST_EKS_MINOR:
+        yield Violation(
+            "eks_version",
+            settings.eks_version,
+            f"pods here need native sidecars, which are on since 1.{OLDEST_EKS_MINOR}",
+            f"Set it to 1.{OLDEST_EKS_MINOR} or newer; `aws eks describe-cluster-versions` lists them.",
+        )
+
+
 def delivery(settings: Settings) -> Iterator[Violation]:
     if settings.github_repository is not None and settings.state_bucket is None:
         yield Violation(
@@ -266,6 +278,7 @@ RULES: Final[tuple[Rule, ...]] = (
     database,
     releases,
     access,
+    cluster,
     delivery,
 )
 

@@ -71,6 +71,8 @@ BAD_IN_AWS: list[tuple[dict[str, str], str]] = [
     ({"github_repository": "o/r"}, r"state_bucket is None: the workflows .* could not read"),
     ({"state_bucket": "Not_A_Bucket"}, r"state_bucket is 'Not_A_Bucket'"),
     ({"idle_timeout_seconds": "5000"}, r"idle_timeout_seconds is '5000'.*4000"),
+    ({"instance_types": "c7i.large"}, r"instance_types is 'c7i.large', which is no list"),
+    ({"compute": "eks", "eks_version": "1.28"}, r"eks_version is '1.28': pods here need native sidecars"),
 ]
 
 
