@@ -11,7 +11,7 @@ import contextlib
 import io
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 import msgspec
@@ -23,9 +23,10 @@ from service.storage.journal import Journal
 from service.storage.usage import BOOKED, COLUMNS, SCORED
 
 BATCH_BYTES: Final = 512 * 1024
-EVERY_SECONDS: Final = 0.25
+EVERY_SECONDS: Final = 0.5
 RETRY_SECONDS: Final = 1.0
 POSITION_BYTES: Final = 64
+LOST: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 # The incoming table is of this release's own making: a schema that is ahead or behind does not matter to it.
 _INCOMING: Final = """
@@ -177,17 +178,32 @@ class Shipper:
             self._on_rejected(f"{request_id}: {type(error).__name__}")
 
     async def _copy(self, data: bytes) -> None:
-        async with self._database.connection(10.0) as connection, connection.transaction():
-            await connection.execute(_INCOMING)
-            # The driver leaves the source in a reference cycle: closed, it holds no batch until a collection.
-            with io.BytesIO(data) as source:
-                await connection.copy_to_table("usage_incoming", source=source, format="text")
-            await connection.execute(_SETTLE)
-            if scored(data):
-                # A schema of the version before lacks the column: the rows count, the scores do not.
-                with contextlib.suppress(asyncpg.UndefinedColumnError):
-                    async with connection.transaction():
-                        await connection.execute(_SCORE)
+        """One transaction, in as few round trips as it takes: each costs this process a tenth of a
+        millisecond, whatever the number of rows.
+        """
+        async with self._database.connection(10.0) as connection:
+            try:
+                await connection.execute("begin;" + _INCOMING)
+                # The driver leaves the source in a reference cycle: closed, it holds no batch meanwhile.
+                with io.BytesIO(data) as source:
+                    await connection.copy_to_table("usage_incoming", source=source, format="text")
+                if scored(data):
+                    await connection.execute(_SETTLE)
+                    await self._score(connection)
+                    await connection.execute("commit")
+                else:
+                    await connection.execute(_SETTLE + "; commit")
+            except BaseException:
+                with contextlib.suppress(*LOST):
+                    await connection.execute("rollback")
+                raise
+
+    async def _score(self, connection: Any) -> None:
+        """A schema of the version before lacks the column: the rows count, the scores do not."""
+        try:
+            await connection.execute("savepoint scores;" + _SCORE)
+        except asyncpg.UndefinedColumnError:
+            await connection.execute("rollback to savepoint scores")
 
     # --- where we are
 

@@ -43,11 +43,11 @@ class JsonLog:
         """One line; below the threshold nothing happens."""
         if LEVELS[level] < self.threshold:
             return
-        second, micro = divmod(time.time_ns() // 1000, 1_000_000)
+        micros = b"%d" % (time.time_ns() // 1000)
         start = self._starts.get((level, event)) or self._start(level, event)
         rest = orjson.dumps(record, default=str, option=orjson.OPT_APPEND_NEWLINE)
         comma = b"," if record else b""
-        data = b'{"ts":%d.%06d%b%b%b' % (second, micro, start, comma, rest[1:])
+        data = b"".join((b'{"ts":', micros[:-6], b".", micros[-6:], start, comma, rest[1:]))
         if self._loop is None:
             self._emit(data)
             return
