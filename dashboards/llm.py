@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dashboards.frame import Board, Row
 from dashboards.panels import Query, lines, number
-from dashboards.queries import mean, quantile, rate, service, share, total
+from dashboards.queries import rate, service, share, total
+from dashboards.shapes import flow, score, speed
 
 
 def llm() -> Board:
@@ -61,32 +62,26 @@ def _tokens() -> Row:
     return Row(
         "Tokens",
         (
-            lines(
+            flow(
                 "Tokens by type",
-                [Query(total(rate(tokens), "type"), "{{type}}")],
+                tokens,
+                ("type",),
                 "Tokens a second; cached ones are input tokens that the provider had already seen.",
-                unit="ops",
-                stacked=True,
             ),
-            lines(
-                "Tokens by model",
-                [Query(total(rate(tokens), "model"), "{{model}}")],
-                "Tokens a second, all types.",
-                unit="ops",
-                stacked=True,
-            ),
-            lines(
+            flow("Tokens by model", tokens, ("model",), "Tokens a second, all types."),
+            speed(
                 "Time to first token (p95)",
-                [Query(quantile(0.95, "provider_ttft_seconds", "provider"), "{{provider}}")],
+                "provider_ttft_seconds",
+                "provider",
                 "What a person waits before anything moves.",
-                unit="s",
                 runbook="SuperAgentLatencyElevated",
             ),
-            lines(
+            speed(
                 "Time per output token (p50)",
-                [Query(quantile(0.5, "provider_time_per_output_token_seconds", "provider"), "{{provider}}")],
+                "provider_time_per_output_token_seconds",
+                "provider",
                 "Pace of an answer once it has begun.",
-                unit="s",
+                q=0.5,
             ),
         ),
     )
@@ -112,25 +107,21 @@ def _failures() -> Row:
                 stacked=True,
                 runbook="SuperAgentProvidersUnavailable",
             ),
-            lines(
+            flow(
                 "Fallbacks",
-                [
-                    Query(
-                        f"{total(rate(service('provider_fallbacks_total')), 'from', 'to')} or vector(0)",
-                        "{{from}} to {{to}}",
-                    )
-                ],
+                service("provider_fallbacks_total"),
+                ("from", "to"),
                 "Requests a second that moved on to another provider.",
-                unit="ops",
-                stacked=True,
+                silent=True,
+                joined=" to ",
                 runbook="SuperAgentProviderDown",
             ),
-            lines(
+            score(
                 "Answer quality",
-                [Query(mean("answer_quality_score", "provider"), "{{provider}}")],
+                "answer_quality_score",
+                "{{provider}}",
                 "Mean score of sampled answers, 0 to 1; empty while SUPERAGENT_QUALITY_SAMPLE is 0.",
-                unit="percentunit",
-                top=1,
+                "provider",
             ),
         ),
     )
@@ -150,41 +141,35 @@ def _caches() -> Row:
                 top=1,
                 runbook="SuperAgentCacheHitRateLow",
             ),
-            lines(
+            flow(
                 "Semantic cache: not answered, and why",
-                [Query(total(rate(service("semantic_cache_unanswered_total")), "reason"), "{{reason}}")],
+                service("semantic_cache_unanswered_total"),
+                ("reason",),
                 "Questions a second that it refused (guard) or could not look up (embedder, resting, store).",
                 unit="reqps",
-                stacked=True,
             ),
-            lines(
+            flow(
                 "Refused by limits",
-                [Query(total(rate(service("rate_limited_total")), "scope"), "{{scope}}")],
+                service("rate_limited_total"),
+                ("scope",),
                 "Refused requests a second, by the limit that refused them.",
                 unit="reqps",
-                stacked=True,
             ),
         ),
     )
 
 
 def _agents() -> Row:
-    requests = total(rate(service("agent_requests_total")), "agent", "outcome")
     return Row(
         "Agents",
         (
-            lines(
+            flow(
                 "Agent requests",
-                [Query(f"{requests} or vector(0)", "{{agent}} {{outcome}}")],
+                service("agent_requests_total"),
+                ("agent", "outcome"),
                 "Messages a second that an agent took, by what came of them.",
-                unit="ops",
-                stacked=True,
+                silent=True,
             ),
-            lines(
-                "Agent duration (p95)",
-                [Query(quantile(0.95, "agent_duration_seconds", "agent"), "{{agent}}")],
-                "Message taken to answer.",
-                unit="s",
-            ),
+            speed("Agent duration (p95)", "agent_duration_seconds", "agent", "Message taken to answer."),
         ),
     )

@@ -20,14 +20,13 @@ from dashboards.queries import (
     REQUESTS,
     SERVICE,
     error_ratio,
-    mean,
-    quantile,
     rate,
     service,
     share,
     tool,
     total,
 )
+from dashboards.shapes import flow, score, speed, speeds
 
 
 def production() -> Board:
@@ -81,11 +80,12 @@ def _performance() -> Row:
     return Row(
         "Performance",
         (
-            lines(
+            speeds(
                 "Latency",
-                [Query(quantile(q, duration, only=(USERS,)), f"p{q * 100:.0f}") for q in (0.5, 0.95, 0.99)],
+                duration,
+                (0.5, 0.95, 0.99),
                 "Request received to last byte sent; streams count whole.",
-                unit="s",
+                only=(USERS,),
                 steps=[(5, AMBER), (10, RED)],
                 runbook="SuperAgentLatencyHigh",
             ),
@@ -94,19 +94,13 @@ def _performance() -> Row:
                 total(f"increase({service(f'{duration}_bucket', USERS)}[$__rate_interval])", "le"),
                 "How many requests took how long: two humps are two kinds of request.",
             ),
-            lines(
-                "Requests by endpoint",
-                [Query(total(rate(REQUESTS), "path"), "{{path}}")],
-                "By route template.",
-                unit="reqps",
-                stacked=True,
-            ),
-            lines(
+            flow("Requests by endpoint", REQUESTS, ("path",), "By route template.", unit="reqps"),
+            flow(
                 "Requests by status",
-                [Query(total(rate(REQUESTS), "status"), "{{status}}")],
+                REQUESTS,
+                ("status",),
                 "429 is a limit doing its work, 5xx is ours.",
                 unit="reqps",
-                stacked=True,
                 runbook="SuperAgentErrorRatioElevated",
             ),
         ),
@@ -128,11 +122,11 @@ def _providers() -> Row:
                 span=24,
                 runbook="SuperAgentProviderDown",
             ),
-            lines(
+            speed(
                 "Provider latency (p95)",
-                [Query(quantile(0.95, "provider_latency_seconds", "provider"), "{{provider}}")],
+                "provider_latency_seconds",
+                "provider",
                 "Call sent to last byte.",
-                unit="s",
                 span=8,
             ),
             lines(
@@ -172,35 +166,29 @@ def _debates() -> Row:
                 span=4,
                 height=8,
             ),
-            lines(
+            flow(
                 "Debates by outcome",
-                [Query(f"{total(rate(service('debates_total')), 'status')} or vector(0)", "{{status}}")],
+                service("debates_total"),
+                ("status",),
                 "Finished debates a second.",
-                unit="ops",
-                stacked=True,
+                silent=True,
                 span=5,
             ),
-            lines(
-                "Debate duration",
-                [Query(quantile(q, "debate_duration_seconds"), f"p{q * 100:.0f}") for q in (0.5, 0.95)],
-                "Start to final answer.",
-                unit="s",
-                span=5,
+            speeds(
+                "Debate duration", "debate_duration_seconds", (0.5, 0.95), "Start to final answer.", span=5
             ),
-            lines(
+            score(
                 "Debate quality",
-                [Query(mean("debate_quality_score"), "mean quality")],
+                "debate_quality_score",
+                "mean quality",
                 "Mean quality of final answers, 0 to 1.",
-                unit="percentunit",
-                top=1,
                 span=5,
             ),
-            lines(
+            score(
                 "Debate consensus",
-                [Query(mean("debate_consensus_level"), "mean consensus")],
+                "debate_consensus_level",
+                "mean consensus",
                 "Mean agreement of the debaters, 0 to 1.",
-                unit="percentunit",
-                top=1,
                 span=5,
             ),
         ),

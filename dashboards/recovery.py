@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dashboards.frame import Board, Row
-from dashboards.panels import AMBER, PASSED, RED, Query, bars, lines, number, states
+from dashboards.panels import AMBER, PASSED, RED, Query, Unit, bars, lines, number, states
 from dashboards.queries import tool
+from dashboards.shapes import age
 
 HOUR, DAY = 3600, 86400
 
@@ -21,48 +24,37 @@ def recovery() -> Board:
 
 
 def _backups() -> Row:
-    def age(metric: str) -> str:
-        return f"time() - max by (kind) ({tool(metric)})"
+    def aged(title: str, metric: str, description: str, **more: Any) -> Any:
+        query = Query(f"time() - max by (kind) ({tool(metric)})", "{{kind}}")
+        limits = [(25 * HOUR, AMBER), (26 * HOUR, RED)]
+        return number(
+            title, [query], description,
+            unit="dtdurations", steps=limits, span=12, height=5, graph=False, **more,
+        )  # fmt: skip
 
-    limits = [(25 * HOUR, AMBER), (26 * HOUR, RED)]
+    def measured(title: str, metric: str, description: str, unit: Unit) -> Any:
+        return lines(
+            title, [Query(f"max by (kind) ({tool(metric)})", "{{kind}}")], description, unit=unit, span=8
+        )
+
     return Row(
         "Backups",
         (
-            number(
+            aged(
                 "Age of the newest verified backup",
-                [Query(age("superagent_backup_last_verified_timestamp_seconds"), "{{kind}}")],
+                "superagent_backup_last_verified_timestamp_seconds",
                 "Read back and compared with its manifest; this is the recovery point.",
-                unit="dtdurations",
-                steps=limits,
-                span=12,
-                height=5,
                 runbook="SuperAgentBackupUnverified",
-                graph=False,
             ),
-            number(
+            aged(
                 "Age of the newest backup",
-                [Query(age("superagent_backup_last_success_timestamp_seconds"), "{{kind}}")],
+                "superagent_backup_last_success_timestamp_seconds",
                 "Written, perhaps not verified yet.",
-                unit="dtdurations",
-                steps=limits,
-                span=12,
-                height=5,
-                graph=False,
             ),
-            lines(
-                "Backup size",
-                [Query(f"max by (kind) ({tool('superagent_backup_size_bytes')})", "{{kind}}")],
-                "A sudden fall is worse than growth.",
-                unit="bytes",
-                span=8,
+            measured(
+                "Backup size", "superagent_backup_size_bytes", "A sudden fall is worse than growth.", "bytes"
             ),
-            lines(
-                "Backup duration",
-                [Query(f"max by (kind) ({tool('superagent_backup_duration_seconds')})", "{{kind}}")],
-                "Time of the last run.",
-                unit="s",
-                span=8,
-            ),
+            measured("Backup duration", "superagent_backup_duration_seconds", "Time of the last run.", "s"),
             bars(
                 "Backup failures",
                 [Query(f"sum by (kind) ({tool('superagent_backup_failures_total')})", "{{kind}}")],
@@ -87,14 +79,12 @@ def _drills() -> Row:
                 names=PASSED,
                 runbook="SuperAgentDrillFailed",
             ),
-            number(
+            age(
                 "Since the last passed drill",
-                [Query(f"time() - max({tool('superagent_drill_last_success_timestamp_seconds')})")],
+                "superagent_drill_last_success_timestamp_seconds",
                 "They run weekly.",
-                unit="dtdurations",
                 steps=[(7 * DAY, AMBER), (8 * DAY, RED)],
                 runbook="SuperAgentDrillOverdue",
-                graph=False,
             ),
             number(
                 "RPO",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from alerts.model import USERS
 from dashboards.frame import Board, Row
 from dashboards.panels import AMBER, BLUE, RED, Query, lines, number
-from dashboards.queries import REQUESTS, error_ratio, quantile, rate, service, share, tool, total
+from dashboards.queries import REQUESTS, error_ratio, rate, service, share, tool, total
+from dashboards.shapes import age, speed
 
 
 def release() -> Board:
@@ -32,12 +33,10 @@ def _state() -> Row:
                 names=running,
                 runbook="SuperAgentReleaseStuck",
             ),
-            number(
+            age(
                 "Since last success",
-                [Query(f"time() - max({tool('superagent_release_last_success_timestamp_seconds')})")],
+                "superagent_release_last_success_timestamp_seconds",
                 "Time since a release was promoted.",
-                unit="dtdurations",
-                graph=False,
             ),
             number(
                 "Versions",
@@ -60,7 +59,6 @@ def _state() -> Row:
 
 def _comparison() -> Row:
     tokens = rate(service("provider_cost_usd_total"))
-    duration = "http_request_duration_seconds"
     calls = total(rate(REQUESTS), "colour")
     failed = service("provider_requests_total", 'status!="ok"')
     return Row(
@@ -82,19 +80,20 @@ def _comparison() -> Row:
                 span=8,
                 runbook="SuperAgentErrorRatioHigh",
             ),
-            lines(
+            speed(
                 "Latency by colour (p95)",
-                [Query(quantile(0.95, duration, "colour", only=(USERS,)), "{{colour}}")],
+                "http_request_duration_seconds",
+                "colour",
                 "Request received to last byte sent.",
-                unit="s",
+                only=(USERS,),
                 span=8,
                 runbook="SuperAgentLatencyHigh",
             ),
-            lines(
+            speed(
                 "Time to first token by colour (p95)",
-                [Query(quantile(0.95, "provider_ttft_seconds", "colour"), "{{colour}}")],
+                "provider_ttft_seconds",
+                "colour",
                 "Call sent to first token.",
-                unit="s",
                 span=8,
             ),
             lines(

@@ -117,7 +117,8 @@ class Shipper:
                     pass
             except StoreUnavailable:
                 pause = RETRY_SECONDS
-            self._on_pending(self._journal.pending)
+            finally:  # whatever it was: who watches must see that rows wait
+                self._on_pending(self._journal.pending)
             if loop.time() - synced >= 1.0 and self._journal.dirty:
                 synced = loop.time()
                 with contextlib.suppress(OSError):

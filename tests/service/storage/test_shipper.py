@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import msgspec
 import pytest
 import pytest_asyncio
@@ -141,3 +142,20 @@ async def test_shipped_segments_go_away_but_not_while_a_stream_of_theirs_is_open
     await ledger.ship()
     assert len(ledger.journal.segments()) <= 2
     ledger.journal.close()
+
+
+async def test_an_error_nobody_foresaw_still_tells_how_many_rows_wait(
+    tmp_path: Path, database: Database
+) -> None:
+    """Whoever watches must see them pile up, whatever the reason is."""
+    await database.execute("alter table usage rename column model to modell")
+    told: list[int] = []
+    journal = Journal(tmp_path)
+    journal.open()
+    shipper = Shipper(journal, database, told.append, lambda reason: None)
+    for number in range(3):
+        journal.append(row(number))
+    with pytest.raises(asyncpg.UndefinedColumnError):
+        await shipper._run()
+    assert told == [3]
+    journal.close()
