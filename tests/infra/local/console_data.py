@@ -1,4 +1,4 @@
-"""Half an hour of a small system's metrics, written straight into a real Prometheus' storage.
+"""Half an hour of a small system's metrics and what comes then, written straight into a real Prometheus' storage.
 
 Green takes over from blue, one provider fails for a while, a backup and a drill have happened.
 """
@@ -20,7 +20,9 @@ from tests.monitoring import tool
 from tests.parts import free_port, wait_until
 
 STEP: Final = 15
-POINTS: Final = 121
+PAST: Final = 120
+POINTS: Final = PAST + 80
+"""The twenty minutes that come are written, too: however long the tests take, it is still going on."""
 ENVIRONMENT: Final = 'environment="local"'
 Series = tuple[str, str, Callable[[int], float]]
 
@@ -76,9 +78,9 @@ def open_metrics(start: float) -> str:
 
 @contextmanager
 def prometheus(folder: Path) -> Iterator[str]:
-    """URL of a real Prometheus that holds the half hour that ends now, and fires one alert."""
+    """URL of a real Prometheus that holds the last half hour, and fires one alert."""
     binary, promtool = tool("prometheus"), tool("promtool")
-    start = time.time() // STEP * STEP - (POINTS - 1) * STEP
+    start = time.time() // STEP * STEP - PAST * STEP
     (folder / "data.om").write_text(open_metrics(start))
     blocks = [promtool, "tsdb", "create-blocks-from", "openmetrics", folder / "data.om", folder / "data"]
     subprocess.run(blocks, check=True, capture_output=True)

@@ -117,6 +117,13 @@ def test_numbers_are_those_of_prometheus(show: Open) -> None:
     )
 
 
+def test_rates_reach_over_as_many_scrapes_as_that_prometheus_makes(show: Open) -> None:
+    """Every 15 s in this one: a window of four scrapes of the local system would hold one point."""
+    page = show()
+    page.until("document.querySelectorAll('#release tbody td').length === 6")
+    assert text(page, "#release tbody tr td") == "8 req/s"
+
+
 def test_lines_are_drawn_with_the_library_where_it_could_be_had(show: Open) -> None:
     if library.fetch():
         pytest.skip("uPlot could not be had here")
@@ -228,6 +235,13 @@ def test_a_phone_shows_everything_without_scrolling_sideways(show: Open) -> None
         ".filter(e => e.offsetWidth && e.offsetHeight < 28).length"
     )
     assert small == 0
+
+
+def test_the_chosen_dashboard_can_be_seen_among_the_tabs_of_a_phone(show: Open) -> None:
+    page = show("range=15m&dashboard=superagent-slo", width=390, height=844, phone=True)
+    right = page.run("document.querySelector('#tabs [aria-current]').getBoundingClientRect().right")
+    assert right <= 390
+    assert page.run("scrollY") == 0
 
 
 @pytest.mark.parametrize(

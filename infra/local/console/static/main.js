@@ -3,7 +3,7 @@ import { $, h, svg } from "./dom.js";
 import { openKeys, wire } from "./drawer.js";
 import * as cards from "./now.js";
 import * as panels from "./panels.js";
-import { ask, values } from "./prometheus.js";
+import { ask, measure, values } from "./prometheus.js";
 import { change, onChange, RANGES, state } from "./state.js";
 
 const CARD_SECONDS = 2;
@@ -20,6 +20,7 @@ async function start() {
   boards = found.dashboards;
   if (!boards.some((one) => one.uid === state.dashboard)) state.dashboard = boards[0].uid;
   const known = await values("environment").catch((failed) => { notice(`Prometheus does not answer: ${failed.message}. \`superagent status\` says which part is missing.`); return []; });
+  await measure().catch(() => {}); // the notice above says that Prometheus is gone
   if (!known.includes(state.environment)) state.environment = known.includes("local") ? "local" : known[0] ?? "local";
   $("environment").append(...(known.length ? known : [state.environment]).map((name) => h("option", { value: name }, name)));
   $("range").append(...RANGES.map(([name, , words]) => h("option", { value: name }, words)));
@@ -48,6 +49,7 @@ function render() {
     href: `?dashboard=${uid}`, "aria-current": uid === state.dashboard ? "page" : null, title: `${title} (${index + 1})`,
     onclick: (event) => { event.preventDefault(); change({ dashboard: uid, zoom: null }); scrollTo({ top: 0 }); },
   }, title.replace("SuperAgent / ", ""))));
+  showTab();
   $("colour").replaceChildren(...COLOURS.map(([name, words]) => h("button", {
     type: "button", role: "radio", "aria-checked": String(state.colour === name), tabindex: state.colour === name ? "0" : "-1", "data-colour": name,
     onclick: () => change({ colour: name }),
@@ -59,6 +61,12 @@ function render() {
   $("pause").replaceChildren(icon(state.paused ? "play" : "pause"));
   $("theme").replaceChildren(icon(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
   notice(state.zoom ? "You are looking at a part of the time. Esc goes back." : "");
+}
+
+/** On a phone the tabs are wider than the page. (scrollIntoView would move where the next Tab key goes.) */
+function showTab() {
+  const [all, tab] = [$("tabs"), $("tabs").querySelector("[aria-current]")];
+  if (tab) all.scrollLeft += tab.getBoundingClientRect().left - all.getBoundingClientRect().left - (all.clientWidth - tab.offsetWidth) / 2;
 }
 
 const next = (list, name, by) => list[(list.findIndex(([one]) => one === name) + by + list.length) % list.length][0];

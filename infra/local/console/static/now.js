@@ -39,13 +39,19 @@ async function verdict() {
   document.title = `${firing.length ? `(${firing.length}) ` : ""}SuperAgent console`;
   const why = !heartbeat ? "The Watchdog does not fire: rules are not evaluated." : !delivered ? "Alertmanager does not answer: nobody is told." : here.length ? "" : "No alert fires, none is pending.";
   return [
-    h("h2", {}, "Now", h("span.count", {}, `${here.filter((one) => one.state === "pending").length} pending`)),
+    h("h2", {}, "Now", h("span.count", {}, counts(firing, here))),
     h(`p.headline.${tone}`, {}, h("span.beacon"), words),
     why && h("p.sub", {}, why),
     here.length > 0 && h("ul.alerts", {}, here.map((one) => h("li", {}, h(`button.${toneOf(one)}.is-${one.state}`, { type: "button", onclick: () => openAlert(one) },
       h("b", {}, one.name.replace("SuperAgent", "").replace(/([a-z])([A-Z])/g, "$1 $2")), h("span.when", {}, one.state === "firing" ? ago(one.since) : one.state),
       h("span.when", { style: { "grid-column": "1 / -1", "white-space": "normal" } }, one.summary.replace(/^\w+: /, "")))))),
   ].filter(Boolean);
+}
+
+/** What decides whether somebody gets up: how many are critical, and how many more will come. */
+function counts(firing, here) {
+  const critical = firing.filter((one) => one.severity === "critical").length;
+  return `${critical ? `${critical} critical, ` : ""}${here.filter((one) => one.state === "pending").length} pending`;
 }
 
 async function release() {
