@@ -46,8 +46,12 @@ OBJECTIVES: Final = (
         "Availability",
         "environment:superagent_http_errors",
         "0.999",
+        # Before the first error there is no series of errors, and the promise is kept all the same.
         """
+        (
         sum by (environment) (rate(superagent_http_requests_total{{{users},status=~"5.."}}[{window}]))
+        or sum by (environment) (rate(superagent_http_requests_total{{{users}}}[{window}])) * 0
+        )
         / sum by (environment) (rate(superagent_http_requests_total{{{users}}}[{window}]))
         """,
         "answered with a 5xx status",

@@ -263,7 +263,7 @@ def _infrastructure() -> Row:
             ),
             bars(
                 "Spans of traces",
-                [Query(f"sum by (outcome) (rate({service('trace_spans_total')}[5m])) > 0", "{{outcome}}")],
+                [Query(f"sum by (outcome) (rate({service('trace_spans_total')}[5m]))", "{{outcome}}")],
                 "Sent to the receiver, rejected by it, or dropped because it was slow or gone.",
                 unit="ops",
                 height=6,
