@@ -1,4 +1,4 @@
-"""Half an hour of a small system's metrics and what comes then, written straight into a real Prometheus' storage.
+"""A small system's last half hour, and the twenty minutes after it, written straight into a real Prometheus.
 
 Green takes over from blue, one provider fails for a while, a backup and a drill have happened.
 """
