@@ -17,8 +17,9 @@ import uvicorn
 import uvloop
 from prometheus_client import generate_latest
 
-from service.api.protocol import configured
+from service.api.protocol import ApiProtocol, configured
 from service.app import Service
+from service.settings import Settings
 from service.telemetry.logs import install
 
 BACKLOG: Final = 2048
@@ -42,6 +43,15 @@ def listen(host: str, port: int, name: str) -> socket.socket:
         ) from None
     sock.setblocking(False)
     return sock
+
+
+def protocol(settings: Settings) -> type[ApiProtocol]:
+    """The server's side of a connection, within what the settings allow one."""
+    return configured(
+        head_seconds=settings.header_timeout_seconds,
+        head_bytes=settings.max_header_bytes,
+        unread_seconds=settings.unread_timeout_seconds,
+    )
 
 
 class _Server(uvicorn.Server):
@@ -81,7 +91,7 @@ async def _serve(service: Service, api: socket.socket, metrics: socket.socket) -
     server = _Server(
         _config(
             service.edge,
-            http=configured(settings.header_timeout_seconds, settings.max_header_bytes),
+            http=protocol(settings),
             timeout_keep_alive=settings.keep_alive_seconds,
             timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
         )

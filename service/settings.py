@@ -91,6 +91,9 @@ class Settings(BaseSettings):
     request_timeout_seconds: float = Field(300, gt=0, le=3600, description="Deadline of one request.")
     body_timeout_seconds: float = Field(20, gt=0, le=600, description="Longest wait for a request's body.")
     header_timeout_seconds: float = Field(10, gt=0, le=600, description="Longest wait for its headers.")
+    unread_timeout_seconds: float = Field(
+        60, gt=0, le=3600, description="A client that reads nothing of its answer for so long is cut off."
+    )
     keep_alive_seconds: int = Field(
         310, ge=1, le=4000, description="Idle connections stay open this long; more than the balancer's idle."
     )

@@ -188,7 +188,7 @@ class Edge:
         )
 
     async def _sweep(self) -> None:
-        """Ends slow bodies and silent connections: one task for all, not a timer each."""
+        """Ends slow bodies, unread answers and silent connections: one task for all, not a timer each."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             now = time.monotonic()
@@ -197,7 +197,9 @@ class Edge:
                     exchange.timed_out = True
                     exchange.task.cancel()
             for connection in list(self.connections):
-                if 0.0 < connection.due < now:
+                if 0.0 < connection.unread_due < now:
+                    connection.transport.abort()  # it would hold its provider's stream for ever
+                elif 0.0 < connection.due < now:
                     connection.silent()
 
 

@@ -27,11 +27,13 @@ METHODS: Final = {
 
 class ApiProtocol(asyncio.Protocol):
     """Settings are class attributes of a subclass made by `configured`, as uvicorn builds instances. `due` is
-    when the connection is closed for silence (monotonic seconds), 0 while a request is at work.
+    when the connection is closed for silence (monotonic seconds), 0 while a request is at work; `unread_due`
+    when it is cut because nothing of an answer was read, 0 while there is room for more.
     """
 
     head_seconds: ClassVar[float] = 10.0
     head_bytes: ClassVar[int] = 32_768
+    unread_seconds: ClassVar[float] = 60.0
 
     def __init__(
         self, config: Any, server_state: Any, app_state: Any, _loop: asyncio.AbstractEventLoop | None = None
@@ -47,7 +49,7 @@ class ApiProtocol(asyncio.Protocol):
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set when connected
         self.client = ""
-        self.due = 0.0
+        self.due = self.unread_due = 0.0
         self.on_disconnect: Callable[[], None] | None = None
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
@@ -118,9 +120,10 @@ class ApiProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.full = self._loop.create_future()
+        self.unread_due = time.monotonic() + self.unread_seconds
 
     def resume_writing(self) -> None:
-        full, self.full = self.full, None
+        full, self.full, self.unread_due = self.full, None, 0.0
         _release(full)
 
     # --- httptools
@@ -290,7 +293,6 @@ def _release(future: asyncio.Future[None] | None) -> None:
         future.set_result(None)
 
 
-def configured(head_seconds: float, head_bytes: int) -> type[ApiProtocol]:
-    """The protocol with these settings: uvicorn makes the instances, so they live on the class."""
-    attributes: dict[str, Any] = {"head_seconds": head_seconds, "head_bytes": head_bytes}
-    return type("ConfiguredProtocol", (ApiProtocol,), attributes)
+def configured(**limits: float) -> type[ApiProtocol]:
+    """The protocol with these limits: uvicorn makes the instances, so they live on the class."""
+    return type("ConfiguredProtocol", (ApiProtocol,), limits)

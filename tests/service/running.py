@@ -18,10 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from service.api.protocol import configured
 from service.app import Service, create_app
 from service.auth.keys import KeyStore
-from service.server import _config, _Server, listen
+from service.server import _config, _Server, listen, protocol
 from service.settings import load
 from service.storage.database import Database
 from service.storage.migrate import migrate
@@ -56,8 +55,7 @@ async def running(database_url: str, router: Any = None, **environ: str) -> Asyn
     service = create_app(settings, router)
     await service.start()
     port = free_port()
-    protocol = configured(settings.header_timeout_seconds, settings.max_header_bytes)
-    server = _Server(_config(service.edge, http=protocol, timeout_graceful_shutdown=1))
+    server = _Server(_config(service.edge, http=protocol(settings), timeout_graceful_shutdown=1))
     serving = asyncio.create_task(server.serve(sockets=[listen("127.0.0.1", port, "PORT")]))
     while not server.started:
         await asyncio.sleep(0.005)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import httpx
@@ -12,7 +13,9 @@ import openai
 import pytest
 import pytest_asyncio
 
+from service.providers.base import CanonicalRequest, StreamEvent, TextDelta
 from service.providers.errors import ProviderError, ProvidersUnavailable, UnknownModel
+from service.routing.context import CallContext
 from tests.service.fake import FakeRouter
 from tests.service.running import Running, create_key, prepare, running
 
@@ -212,6 +215,46 @@ async def test_a_client_that_goes_away_ends_the_upstream_call_at_once(
         writer.transport.abort()
         await eventually(lambda: router.cancelled + router.closed_streams == 1)
         await eventually(lambda: service.service.edge.open_requests == 0)
+
+
+class Endless(FakeRouter):
+    """A stream that only ends when somebody ends it."""
+
+    async def stream(self, request: CanonicalRequest, ctx: CallContext) -> AsyncGenerator[StreamEvent, None]:
+        async for event in super().stream(request, ctx):
+            yield event
+            while isinstance(event, TextDelta):
+                await asyncio.sleep(0)
+                yield TextDelta("x" * 10_000)
+
+
+async def test_a_client_that_reads_nothing_does_not_hold_its_stream_for_ever(database_url: str) -> None:
+    key, router = prepare(database_url, "chat"), Endless()
+    async with running(database_url, router, UNREAD_TIMEOUT_SECONDS="0.3") as service:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(service.url.rsplit(":", 1)[1]))
+        body = json.dumps({"model": "m", "messages": HELLO, "stream": True}).encode()
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n"
+        writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        await eventually(lambda: router.closed_streams == 1)  # nobody read on
+        await eventually(lambda: service.service.edge.open_requests == 0)
+        writer.close()
+
+
+async def test_a_body_that_drips_is_408(up: tuple[Running, openai.AsyncOpenAI]) -> None:
+    """Each byte comes in time; the body as a whole does not."""
+    service, client = up
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(service.url.rsplit(":", 1)[1]))
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {client.api_key}\r\n"
+    writer.write(head.encode() + b"content-length: 10000\r\n\r\n")
+    answer = asyncio.create_task(reader.read())
+    while not answer.done():
+        writer.write(b" ")
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+        await asyncio.sleep(0.02)
+    assert (await answer).startswith(b"HTTP/1.1 408")
+    writer.close()
 
 
 async def test_heads_that_are_too_large_or_broken_are_refused(up: tuple[Running, openai.AsyncOpenAI]) -> None:
