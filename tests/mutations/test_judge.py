@@ -49,7 +49,7 @@ def test_every_verdict(project: Path, tmp_path: Path) -> None:
         row("def half(a):", "def half(a):\n    while True: pass\ndef (", "test_something_about_halves"),
     ]
     folder = tmp_path / "copies"
-    verdicts = [outcome.verdict for outcome in judge(project, rows, folder)]
+    verdicts = [outcome.verdict for outcome in judge(project, rows, folder, libraries=())]
     # The fourth text is there twice; the last mutation is no Python, which says nothing about a test.
     assert verdicts == ["killed", "survived", "stale", "stale", "unproven", "unproven"]
     assert (project / "arithmetic.py").read_text() == SUM
