@@ -55,7 +55,13 @@ async def running(database_url: str, router: Any = None, **environ: str) -> Asyn
     service = create_app(settings, router)
     await service.start()
     port = free_port()
-    server = _Server(_config(service.edge, http=protocol(settings), timeout_graceful_shutdown=1))
+    config = _config(
+        service.edge,
+        http=protocol(settings),
+        timeout_keep_alive=settings.keep_alive_seconds,
+        timeout_graceful_shutdown=1,
+    )
+    server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listen("127.0.0.1", port, "PORT")]))
     while not server.started:
         await asyncio.sleep(0.005)

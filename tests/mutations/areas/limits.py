@@ -159,4 +159,11 @@ ROWS: Final = (
         "        pass\n",
         (REFUSALS + "test_every_answer_says_what_is_left_and_a_refusal_how_long_to_wait",),
     ),
+    Mutation(
+        "each of several choices counts",
+        "service/api/pipeline.py",
+        "call.reserved, look, choices)",
+        "call.reserved, look)",
+        ("tests/service/api/test_choices.py::test_limits_count_every_choice[True]",),
+    ),
 )  # fmt: skip

@@ -262,6 +262,8 @@ async def test_heads_that_are_too_large_or_broken_are_refused(up: tuple[Running,
     big = b"GET /health HTTP/1.1\r\nhost: x\r\nx-big: " + b"a" * 40_000 + b"\r\n\r\n"
     assert (await talk(service, big)).startswith(b"HTTP/1.1 431")
     assert (await talk(service, big[:39_000], big[39_000:])).startswith(b"HTTP/1.1 431")
+    # Nor is one that never ends waited for beyond it.
+    assert (await talk(service, big[:20_000], big[20_000:39_000])).startswith(b"HTTP/1.1 431")
     assert (await talk(service, b"nonsense\r\n\r\n")).startswith(b"HTTP/1.1 400")
 
 
