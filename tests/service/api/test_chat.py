@@ -94,6 +94,9 @@ async def test_a_wrong_type_is_400_and_names_the_field(up: tuple[Running, openai
         b'{"model":"m","messages":[{"role":"user","content":"\\ud800"}],"temperature":1e400}',
         b'{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":99999999999999999999999}',
         b'{"model":"m","tools":' + b'{"a":' * 3000 + b"1" + b"}" * 3000 + b"}",
+        # in a field that nobody looks into, and in a text
+        b'{"model":"m","messages":[{"role":"user","content":"x"}],"any":' + b"[" * 3000 + b"]" * 3000 + b"}",
+        b'{"model":"m","messages":[{"role":"user","content":"\xc3\x28"}]}',
     ],
 )
 async def test_what_cannot_be_read_is_400_in_the_error_format(
