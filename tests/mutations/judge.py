@@ -44,7 +44,7 @@ LIBRARIES: Final = (
     *("prometheus_client", "psycopg", "pydantic_settings", "redis", "starlette.routing", "uvicorn"),
     *("uvloop", "yaml", "zstandard"),
 )
-_FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (\S+::\S+)", re.MULTILINE)
+_FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,8 @@ class Pytest:
 
     def failing(self, root: Path, tests: Sequence[str]) -> set[str]:
         """Those of the named tests that do not pass, each run once."""
-        if not tests or self.run(root, tests, seconds=ALL_SECONDS) == PASSED:
+        more = "--continue-on-collection-errors"
+        if not tests or self.run(root, tests, more, seconds=ALL_SECONDS) == PASSED:
             return set()
         lines = _FAILED.findall(self.output)
         failing = {test for test in tests if any(covers(test, line) for line in lines)}
@@ -109,8 +110,8 @@ class Pytest:
 
 
 def covers(test: str, node: str) -> bool:
-    """Whether a node id is the named test, one of its parameters, or in the named file."""
-    return node == test or node.startswith((test + "[", test + "::"))
+    """Whether a node id is the named test, one of its parameters, or the file that could not be read."""
+    return node in (test, test.partition("::")[0]) or node.startswith(test + "[")
 
 
 def judge(

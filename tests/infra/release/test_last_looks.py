@@ -28,9 +28,17 @@ def route(operator: Operator, green: int) -> None:
 
 @pytest.mark.parametrize(
     ("effect", "phase", "weight", "live"),
-    [(Effect.STOP_OLD, Phase.RETIRE, 100, 60), (Effect.STOP_NEW, Phase.WITHDRAW, 0, 40)],
+    [
+        (Effect.SET_WEIGHTS, Phase.SHIFT, 10, 30),
+        (Effect.BAKE, Phase.BAKE, 50, 30),
+        (Effect.AWAIT_DATA, Phase.WAIT_DATA, 50, 30),
+        (Effect.UNPIN, Phase.UNPIN, 100, 60),
+        (Effect.STOP_OLD, Phase.RETIRE, 100, 60),
+        (Effect.STOP_NEW, Phase.WITHDRAW, 0, 40),
+    ],
+    ids=str,
 )
-def test_a_colour_that_carries_traffic_by_somebodys_hand_is_not_stopped(
+def test_every_look_sees_weights_that_somebody_changed_and_stops_nothing(
     world: World, effect: Effect, phase: Phase, weight: int, live: int
 ) -> None:
     operator = Operator(world)

@@ -89,7 +89,7 @@ ROWS: Final = (
         "infra/release/effects.py",
         "    def stop_old(self, run: Run) -> Event | None:\n        if event := guard.drift(run, self.router.read(), 100):\n            return event\n",
         "    def stop_old(self, run: Run) -> Event | None:\n",
-        (LOOKS + "test_a_colour_that_carries_traffic_by_somebodys_hand_is_not_stopped",),
+        (LOOKS + "test_every_look_sees_weights_that_somebody_changed_and_stops_nothing",),
     ),
     Mutation(
         "the old colour is not stopped while the new one is ill",
@@ -103,7 +103,7 @@ ROWS: Final = (
         "infra/release/effects.py",
         "    def stop_new(self, run: Run) -> Event | None:\n        if event := guard.drift(run, self.router.read(), 0):\n            return event\n",
         "    def stop_new(self, run: Run) -> Event | None:\n",
-        (LOOKS + "test_a_colour_that_carries_traffic_by_somebodys_hand_is_not_stopped",),
+        (LOOKS + "test_every_look_sees_weights_that_somebody_changed_and_stops_nothing",),
     ),
     Mutation(
         "the old colour stays while its clients are pinned to it",
@@ -117,7 +117,7 @@ ROWS: Final = (
         "infra/release/effects.py",
         "    def _watch_new(self, run: Run) -> Event | None:\n        if event := guard.drift(run, self.router.read()):\n            return event\n",
         "    def _watch_new(self, run: Run) -> Event | None:\n",
-        (WHOLE + "test_weights_changed_by_hand_stop_the_release_and_say_so",),
+        (LOOKS + "test_every_look_sees_weights_that_somebody_changed_and_stops_nothing",),
     ),
     Mutation(
         "written weights are read back",
