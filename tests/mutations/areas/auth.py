@@ -56,13 +56,6 @@ ROWS: Final = (
         (ADMIN + "test_a_revoked_key_stops_working_on_every_node[redis]",),
     ),
     Mutation(
-        "a lost store is no unknown key",
-        "service/storage/database.py",
-        '            raise StoreUnavailable("postgres") from error\n        self._note(True, "")',
-        '            yield None\n        self._note(True, "")',
-        (KEYS + "test_a_lost_store_is_not_an_unknown_key",),
-    ),
-    Mutation(
         "expiry holds also for what is remembered",
         "service/auth/authenticator.py",
         "if now >= known.expires or age",

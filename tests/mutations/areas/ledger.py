@@ -133,9 +133,16 @@ ROWS: Final = (
     ),
     Mutation(
         "reports are read from the replica while it answers",
-        "service/api/usage.py",
-        "                return await self._replica.fetch(sql, *arguments)\n",
-        "                pass\n",
-        ("tests/service/api/test_usage.py::test_reports_are_read_from_the_replica_while_it_answers",),
+        "service/storage/reports.py",
+        "if replica is not None and replica.available:",
+        "if replica is not None and not replica.available:",
+        ("tests/service/storage/test_replica.py::test_both_reports_are_read_from_the_replica",),
+    ),
+    Mutation(
+        "a replica that is far behind is not read",
+        "service/storage/reports.py",
+        'return bool(found["behind"])',
+        "return False",
+        ("tests/service/storage/test_replica.py::test_a_replica_that_is_far_behind_is_not_read",),
     ),
 )  # fmt: skip
