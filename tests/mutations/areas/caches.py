@@ -7,7 +7,6 @@ from typing import Final
 from tests.mutations.row import Mutation
 
 EXACT: Final = "tests/service/cache/test_exact.py::"
-SEMANTIC: Final = "tests/service/cache/test_semantic.py::"
 FLIGHTS: Final = "tests/service/api/test_flights.py::"
 AGAIN: Final = "tests/service/cache/test_answers_again.py::"
 
@@ -117,41 +116,5 @@ ROWS: Final = (
         'call.free, call.cache = True, "shared"',
         'call.free, call.cache = False, "shared"',
         (FLIGHTS + "test_readers_of_one_stream_see_the_same_whenever_they_came",),
-    ),
-    # --- the same question in other words
-    Mutation(
-        "semantic: no account shares a scope with another",
-        "service/cache/semantic.py",
-        'return f"sa:{{{account}}}:s:',
-        'account = "all"\n    return f"sa:{{{account}}}:s:',
-        (SEMANTIC + "test_no_two_accounts_share_a_scope",),
-    ),
-    Mutation(
-        "semantic: model, system prompt and all else are the scope",
-        "service/cache/semantic.py",
-        "_encoder.encode((VERSION, account, space, rest))",
-        "_encoder.encode((VERSION, account, space))",
-        (SEMANTIC + "test_everything_else_is_another_scope",),
-    ),
-    Mutation(
-        "semantic: the threshold decides",
-        "service/cache/semantic_index.py",
-        "if pair[0] >= threshold",
-        "if pair[0] >= 0.0",
-        (SEMANTIC + "test_the_threshold_decides",),
-    ),
-    Mutation(
-        "semantic: what means something else is refused",
-        "service/cache/semantic.py",
-        "if not compare(asked, read(kept.text)):",
-        "if asked:",
-        (SEMANTIC + "test_what_is_similar_but_means_something_else_is_refused_and_counted",),
-    ),
-    Mutation(
-        "semantic: a failing embedder is a miss",
-        "service/cache/semantic.py",
-        "        except NoVector as error:\n",
-        "        except ZeroDivisionError as error:\n",
-        (SEMANTIC + "test_a_failing_embedder_is_a_miss_and_counted",),
     ),
 )  # fmt: skip

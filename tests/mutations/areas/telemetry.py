@@ -8,8 +8,6 @@ from tests.mutations.row import Mutation
 
 METRICS: Final = "tests/service/telemetry/test_metrics.py::"
 REDACTION: Final = "tests/service/telemetry/test_redaction.py::test_no_prompt_answer_or_key_is_logged_or_told"
-TRACES: Final = "tests/service/telemetry/test_traces.py::"
-CONTEXT: Final = "tests/service/telemetry/test_trace_context.py::"
 COUNTED: Final = "tests/service/telemetry/test_counted.py::"
 
 ROWS: Final = (
@@ -103,34 +101,5 @@ ROWS: Final = (
         "database_url: SecretStr = Field(",
         "database_url: str = Field(",
         ("tests/service/test_settings.py::test_secrets_are_not_shown",),
-    ),
-    # --- traces
-    Mutation(
-        "a trace that is not sampled records nothing",
-        "service/telemetry/traces.py",
-        "            if _RANDOM.random() >= self._ratio:\n",
-        "            if False:\n",
-        (TRACES + "test_the_ratio_decides_for_all_alike",),
-    ),
-    Mutation(
-        "a caller's flag counts when it was asked for",
-        "service/telemetry/traces.py",
-        "sampled = parent.sampled if self._parent_based else",
-        "sampled = parent.sampled if not self._parent_based else",
-        (TRACES + "test_a_valid_parent_decides_when_asked_for",),
-    ),
-    Mutation(
-        "a traceparent that breaks a rule counts as not sent",
-        "service/telemetry/trace_context.py",
-        'if trace_id == b"0" * 32 or',
-        "if",
-        (CONTEXT + "test_what_breaks_a_rule_counts_as_not_sent",),
-    ),
-    Mutation(
-        "what goes on to a provider names the attempt",
-        "service/telemetry/traces.py",
-        "span_id = span.id if span is not None else new_span_id()",
-        "span_id = new_span_id()",
-        (TRACES + "test_what_goes_on_to_a_provider_names_the_attempt_and_keeps_the_state_of_other_vendors",),
     ),
 )  # fmt: skip
