@@ -53,6 +53,7 @@ _PREFIXES: Final = (
 )
 _CONTRACTED: Final = {"can't": ["not"], "won't": ["will", "not"], "shan't": ["shall", "not"]}
 _TAILS: Final = frozenset({"s", "d", "m", "re", "ve", "t"})
+_LITERAL: Final = "\0"  # stands where a literal was
 # These move freely when a question is reworded; all other marks keep their place among the content.
 _FREE: Final = frozenset({"question", "tense"})
 
@@ -140,9 +141,9 @@ def read(text: str) -> Reading:
     """The reading of one text."""
     text = unicodedata.normalize("NFKC", text)
     literal = _FENCED.findall(text)
-    text = _FENCED.sub(" ", text)
+    text = _FENCED.sub(f" {_LITERAL} ", text)
     literal += [quoted[1:-1] for quoted in _QUOTED.findall(text)]
-    text = _QUOTED.sub(" ", text)
+    text = _QUOTED.sub(f" {_LITERAL} ", text)
     polite = len(text[: _POLITE.match(text).end()].split())  # type: ignore[union-attr]  # matches nothing, too
     words: list[str] = []
     names: set[str] = set()
@@ -150,9 +151,12 @@ def read(text: str) -> Reading:
     begins = True
     for place, token in enumerate(text.split()):
         bare = _bare(token)
-        if not _WORD.fullmatch(bare) or _MIXED.match(bare) or (len(bare) == 1 and bare not in "aAiI"):
+        if bare == _LITERAL:
+            words.append(_LITERAL)
+        elif not _WORD.fullmatch(bare) or _MIXED.match(bare) or (len(bare) == 1 and bare not in "aAiI"):
             if bare or any(sign not in _CLOSING for sign in token):
                 literal.append(bare or token)
+                words.append(_LITERAL)
         else:
             parts = _parts(bare.lower().replace("’", "'"))
             if bare[0].isupper() and not begins:
@@ -192,6 +196,8 @@ def _reading(literal: list[str], words: list[str], names: set[str], persons: lis
         if kind is not None:
             if kind not in _FREE and word != "to":
                 order.append(word)
+        elif word == _LITERAL:
+            order.append(word)
         elif word not in FILLER:
             stem = _stem(word)
             content.setdefault(stem, word)
@@ -205,7 +211,8 @@ def _reading(literal: list[str], words: list[str], names: set[str], persons: lis
         tuple(persons),
         content,
         tuple(order),
-        known * ENGLISH_SHARE >= len(words) and not any(w in FOREIGN or not w.isascii() for w in words),
+        known * ENGLISH_SHARE >= len(words) - len(literal)
+        and not any(w in FOREIGN or not w.isascii() for w in words),
     )
 
 

@@ -60,6 +60,7 @@ class Index:
         normal = np.random.RandomState(dimensions).standard_normal((TABLES * self.bits, dimensions))
         self._planes: Vector = normal.astype(np.float32)
         self._weights = np.left_shift(1, np.arange(self.bits))
+        self._tables = np.left_shift(np.arange(TABLES), 24)  # first of the four bytes of a bucket's name
         self._choices = np.array([[n >> bit & 1 for bit in range(FLIPPED)] for n in range(1 << FLIPPED)])
 
     @property
@@ -69,17 +70,16 @@ class Index:
 
     def place(self, vector: Vector) -> Place:
         sides = (self._planes @ vector).reshape(TABLES, self.bits)
-        codes = (sides > 0) @ self._weights
+        codes = ((sides > 0) @ self._weights) | self._tables
         closest = np.argpartition(np.abs(sides), FLIPPED - 1, axis=1)[:, :FLIPPED]
         near = codes[:, None] ^ (self._weights[closest] @ self._choices.T)
-        return Place(
-            [_bucket(table, code) for table, code in enumerate(codes.tolist())],
-            [_bucket(table, code) for table, some in enumerate(near.tolist()) for code in some],
-        )
+        return Place(_names(codes), _names(near))
 
     def candidates(self, buckets: Sequence[object]) -> list[bytes]:
         """Fields of the questions that stand in most of these buckets."""
         whole = [one for one in buckets if isinstance(one, bytes) and len(one) % _ID == 0]
+        if not whole:
+            return []
         ids = np.frombuffer(b"".join(whole), ">u4")
         found, counts = np.unique(ids, return_counts=True)
         if len(found) > CANDIDATES:
@@ -141,5 +141,6 @@ def unit(numbers: Sequence[float] | Vector) -> Vector | None:
     return scaled
 
 
-def _bucket(table: int, code: int) -> bytes:
-    return bytes((table,)) + code.to_bytes(3, "big")
+def _names(codes: NDArray[np.int64]) -> list[bytes]:
+    data: bytes = codes.astype(">u4").tobytes()
+    return [data[begin : begin + 4] for begin in range(0, len(data), 4)]

@@ -75,6 +75,8 @@ OTHER = [
     ("person", "Is he married?", "Is she married?"),
     ("order", "Convert the euros to dollars", "Convert the dollars to euros"),
     ("order", "Is it true that Alice pays Bob?", "Is it true that Bob pays Alice?"),
+    ("order", "Can you subtract 5 from it?", "Can you subtract it from 5?"),
+    ("order", "What is added to `x` here?", "What is `x` added to here?"),
     ("order", "flights from Berlin to Paris", "flights to Berlin from Paris"),
     ("order", "Is it the tea but not the milk?", "Is it not the tea but the milk?"),
     ("opposite", "How do I enable the alarm?", "How do I disable the alarm?"),
