@@ -70,7 +70,7 @@ class Index:
 
     def place(self, vector: Vector) -> Place:
         sides = (self._planes @ vector).reshape(TABLES, self.bits)
-        codes = ((sides > 0) @ self._weights) | self._tables
+        codes: NDArray[np.int64] = (sides > 0).astype(np.int64) @ self._weights | self._tables
         closest = np.argpartition(np.abs(sides), FLIPPED - 1, axis=1)[:, :FLIPPED]
         near = codes[:, None] ^ (self._weights[closest] @ self._choices.T)
         return Place(_names(codes), _names(near))

@@ -19,7 +19,7 @@ from service.cache import exact
 from service.cache.exact import Entry
 from service.cache.semantic import SemanticCache
 from service.cache.semantic_embed import LocalEmbedder
-from service.cache.semantic_guard import compare, read
+from service.cache.semantic_guard import compare, difference, read
 from service.cache.semantic_index import Vector
 from service.providers.base import CanonicalRequest, CanonicalResponse, Message, Text, Usage
 from service.storage.redis_link import Address, RedisLink, pack
@@ -27,6 +27,7 @@ from service.telemetry.metrics import Metrics
 from tests.benchmarks.cost import Row, interleaved, once
 from tests.benchmarks.load import post
 from tests.benchmarks.report import Report
+from tests.benchmarks.semantic_pairs import OTHER, SAME
 from tests.benchmarks.stack import Make, Stack
 
 MANY = 100_000
@@ -66,8 +67,38 @@ WORDS = tuple(
 
 def semantic(stack: Stack, report: Report) -> None:
     """Claims of the part `semantic`."""
+    uvloop.run(_thresholds(report))
     uvloop.run(_looks(stack.redis, report))
     _requests(stack, report)
+
+
+# --- thresholds
+
+
+async def _thresholds(report: Report) -> None:
+    """What the local model and the guard let through at some thresholds, and how long the model takes."""
+    embedder = LocalEmbedder()
+
+    async def judged(pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
+        vectors = [(await embedder.embed(one), await embedder.embed(other)) for one, other in pairs]
+        cosines = [float(one @ other) for one, other in vectors]
+        return [(cosine, not difference(*pair)) for cosine, pair in zip(cosines, pairs, strict=True)]
+
+    same, others = await judged(SAME), await judged(OTHER)
+    for threshold in (0.85, 0.88, 0.9, 0.92, 0.95):
+        right = sum(passes and cosine >= threshold for cosine, passes in same)
+        wrong = sum(passes and cosine >= threshold for cosine, passes in others)
+        unguarded = sum(cosine >= threshold for cosine, _ in others)
+        value = (
+            f"same {right} of {len(same)}, different {wrong} of {len(others)} ({unguarded} without the guard)"
+        )
+        report.claim("semantic", f"answered at {threshold}", value)
+    for text in (SAME[0][0], "How do I reset it? " * 52):
+        began = time.process_time()
+        for _ in range(200):
+            await embedder.embed(text[:1000])
+        value = f"{(time.process_time() - began) / 200 * 1e6:.0f} µs"
+        report.claim("semantic", f"a local vector of {len(text[:1000])} characters", value)
 
 
 # --- looks
