@@ -52,7 +52,7 @@ class System:
         wait_until(lambda: self.usage() == self.asked, f"{self.asked} usage rows are written", 40)
 
     def address(self) -> Address:
-        return Address.parse((self.superagent.home / "secrets" / "database_url").read_text())
+        return Address.parse((self.superagent.home / "secrets" / "database_owner_url").read_text())
 
     def usage(self) -> int:
         with self.address().connect() as connection:
