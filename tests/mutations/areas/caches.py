@@ -104,13 +104,6 @@ ROWS: Final = (
         (FLIGHTS + "test_a_leader_whose_client_leaves_answers_its_followers",),
     ),
     Mutation(
-        "when all have left the provider is hung up on",
-        "service/api/flights.py",
-        "            await self._events.aclose()\n",
-        "",
-        (FLIGHTS + "test_when_all_have_left_the_provider_is_hung_up_on[True]",),
-    ),
-    Mutation(
         "of a shared stream one reader pays",
         "service/api/flights.py",
         'call.free, call.cache = True, "shared"',
