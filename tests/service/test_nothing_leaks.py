@@ -7,6 +7,7 @@ A secret may stand nowhere; a client's words only in answers to that client and 
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
 import subprocess
@@ -32,8 +33,10 @@ pytestmark = [pytest.mark.component, pytest.mark.timeout(180)]
 def world(database_url: str, tmp_path: Path) -> Iterator[World]:
     key = prepare(database_url, "admin", "chat", "debate", "read", "write")
     receiver, upstream, redis = OtlpReceiver(), Talkative(WORDS["answer"]), Valkey()
-    redis.start("--requirepass", SECRETS["redis"])
-    with serve(receiver) as traces, serve(upstream) as url:
+    with contextlib.ExitStack() as parts:
+        parts.callback(redis.kill)  # also when the service does not start
+        redis.start("--requirepass", SECRETS["redis"])
+        traces, url = parts.enter_context(serve(receiver)), parts.enter_context(serve(upstream))
         (tmp_path / "providers.json").write_text(json.dumps(providers(url, tmp_path)))
         with (tmp_path / "stderr").open("wb") as Loud.stderr:
             service = Loud(
@@ -57,8 +60,6 @@ def world(database_url: str, tmp_path: Path) -> Iterator[World]:
             if service.process.poll() is None:
                 service.process.kill()
                 service.process.wait(10)
-            if redis.process is not None and redis.process.poll() is None:
-                redis.kill()
 
 
 def everything_written(world: World, database_url: str, folder: Path) -> dict[str, bytes]:
