@@ -89,8 +89,10 @@ def _variables() -> list[Any]:
 
 
 def _annotations() -> list[Any]:
-    # The first time a step is taken makes a new series, which increase() does not see.
+    # The first time a step is taken makes a new series, which increase() does not see. Each instance
+    # of a fleet tells the same counters (infra/exporter), and a new one takes no step: hence the maximum.
     moved = tool("superagent_release_transitions_total")
+    steps = "max by (step, outcome)"
     firing = tool("ALERTS", 'alertstate="firing"', 'severity=~"critical|high"')
     return [
         board.AnnotationQuery()
@@ -98,7 +100,9 @@ def _annotations() -> list[Any]:
         .datasource(SOURCE)
         .enable(True)
         .icon_color("blue")
-        .expr(f"{moved} unless {moved} offset 30s or increase({moved}[30s]) > 0")
+        .expr(
+            f"{steps} ({moved}) unless {steps} ({moved} offset 30s) or {steps} (increase({moved}[30s])) > 0"
+        )
         .step("30s")
         .title_format("{{step}}")
         .text_format("{{outcome}}"),

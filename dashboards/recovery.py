@@ -57,7 +57,7 @@ def _backups() -> Row:
             measured("Backup duration", "superagent_backup_duration_seconds", "Time of the last run.", "s"),
             bars(
                 "Backup failures",
-                [Query(f"sum by (kind) ({tool('superagent_backup_failures_total')})", "{{kind}}")],
+                [Query(f"max by (kind) ({tool('superagent_backup_failures_total')})", "{{kind}}")],
                 "Failed runs, as the tool counts them.",
                 steps=[(1, RED)],
                 span=8,

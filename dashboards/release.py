@@ -129,7 +129,7 @@ def _history() -> Row:
         (
             lines(
                 "Transitions",
-                [Query(f"sum by (step, outcome) ({moved})", "{{step}} {{outcome}}")],
+                [Query(f"max by (step, outcome) ({moved})", "{{step}} {{outcome}}")],
                 "Steps taken, by outcome; each is a note on the other panels.",
                 span=24,
             ),

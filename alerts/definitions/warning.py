@@ -111,7 +111,7 @@ ALERTS: Final = (
     ),
     Alert(
         "SuperAgentBackupFailed",
-        "sum by (environment, kind) (increase(superagent_backup_failures_total[6h])) > 0",
+        "max by (environment, kind) (increase(superagent_backup_failures_total[6h])) > 0",
         "0m",
         "{{ $labels.environment }}: a {{ $labels.kind }} backup failed",
         "At least one run failed in the last 6 h.",
