@@ -209,7 +209,7 @@ def _requests(stack: Stack, report: Report) -> None:
     def fresh(number: int) -> str:
         return " ".join([_question(new)[0], *new.sample(WORDS, 4)])
 
-    once(Row("", on, _chat(stack.key, lambda number: known[number][0]), len(known), 1))
+    once(Row("", on, _chat(stack.key, lambda number: known[number % 50][0]), len(known), 1))
     rows = [
         Row("semantic off: cache miss", stack.gateway, _chat(stack.key, fresh), 400),
         Row("semantic on: cache miss", on, _chat(stack.key, fresh), 400),

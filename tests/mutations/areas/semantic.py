@@ -94,7 +94,7 @@ ROWS: Final = (
         "our impatience with a vector opens no breaker",
         "service/cache/semantic_embed.py",
         "deadline=time.monotonic() + PROVIDER_SECONDS",
-        "deadline=time.monotonic()",
+        "deadline=time.monotonic() + self._seconds / 2",
         (EMBED + "test_our_impatience_does_not_open_the_provider_s_breaker",),
     ),
     Mutation(
