@@ -48,6 +48,7 @@ class Connection(Protocol):
     """What an exchange needs of the connection it came in on (`ApiProtocol`)."""
 
     client: str
+    transport: asyncio.Transport
     on_disconnect: Callable[[], None] | None
 
     def resume(self) -> None: ...
@@ -203,9 +204,12 @@ class Exchange:
 
     def watch_disconnect(self, gone: Callable[[], None] | None = None) -> None:
         """Call `gone` when the client goes away; without it this request's task is cancelled, and what it
-        awaits upstream ends.
+        awaits upstream ends. One that has left already (while it was admitted) is heard at once.
         """
-        self._connection.on_disconnect = gone or self.client_gone
+        gone = gone or self.client_gone
+        self._connection.on_disconnect = gone
+        if self._connection.transport.is_closing():
+            gone()
 
     def client_gone(self) -> None:
         self.disconnected = True

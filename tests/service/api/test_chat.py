@@ -220,6 +220,34 @@ async def test_a_client_that_goes_away_ends_the_upstream_call_at_once(
         await eventually(lambda: service.service.edge.open_requests == 0)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_client_that_left_before_it_was_admitted_costs_no_call(
+    database_url: str, stream: bool
+) -> None:
+    key, router = prepare(database_url, "chat"), FakeRouter(delay=30)
+    async with running(database_url, router) as service:
+        asked, admit = asyncio.Event(), asyncio.Event()
+        admission = service.service.admission
+        as_ever = admission.admit
+
+        async def slowly(*arguments: Any) -> Any:
+            asked.set()
+            await admit.wait()
+            return await as_ever(*arguments)
+
+        admission.admit = slowly  # type: ignore[method-assign]
+        _, writer = await asyncio.open_connection("127.0.0.1", int(service.url.rsplit(":", 1)[1]))
+        body = json.dumps({"model": "m", "messages": HELLO, "stream": stream}).encode()
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n"
+        writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        await asked.wait()
+        writer.transport.abort()
+        await eventually(lambda: not service.service.edge.connections)
+        admit.set()
+        await eventually(lambda: service.service.edge.open_requests == 0)
+        assert router.calls == router.cancelled + router.closed_streams <= 1
+
+
 class Endless(FakeRouter):
     """A stream that only ends when somebody ends it."""
 
