@@ -117,6 +117,8 @@ class ApiProtocol(asyncio.Protocol):
             # The head did not come in one piece: from here on it has a size and a deadline.
             self._head_size = len(data)
             self.due = time.monotonic() + self.head_seconds
+            if self._head_size > self.head_bytes and self._at_work is None and not self._waiting:
+                self._refuse(431, "The request's headers are too large.")  # all of it is this head
 
     def pause_writing(self) -> None:
         self.full = self._loop.create_future()
