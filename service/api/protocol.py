@@ -114,11 +114,11 @@ class ApiProtocol(asyncio.Protocol):
                 self._refuse(400, "This is not a valid HTTP request.")
             return
         if self._in_head and self._head_size == 0:
-            # The head did not come in one piece: from here on it has a size and a deadline.
-            self._head_size = len(data)
+            # In pieces: from here on it has a deadline and a size, unknown where another request came before.
+            self._head_size = len(data) if self._at_work is None and not self._waiting else 1
             self.due = time.monotonic() + self.head_seconds
-            if self._head_size > self.head_bytes and self._at_work is None and not self._waiting:
-                self._refuse(431, "The request's headers are too large.")  # all of it is this head
+            if self._head_size > self.head_bytes:
+                self._refuse(431, "The request's headers are too large.")
 
     def pause_writing(self) -> None:
         self.full = self._loop.create_future()

@@ -83,6 +83,17 @@ async def test_pipelined_requests_are_answered_in_their_order(up: tuple[Running,
     assert third[2].endswith("data: [DONE]\n\n")
 
 
+async def test_a_large_body_before_it_does_not_count_as_part_of_a_head(up: tuple[Running, str]) -> None:
+    service, key = up
+    large = json.dumps({"model": "m", "messages": [{"role": "user", "content": "x" * 40_000}]})
+    async with connected(service) as client:
+        client.send(post(key, large) + "GET /health/live HTTP/1.1\r\nhost:")
+        first = await client.answer()
+        client.send(" x\r\n\r\n")
+        second = await client.answer()
+    assert (first[0], second[0]) == (200, 200)
+
+
 async def test_a_body_in_many_pieces_and_chunks_is_one_body(up: tuple[Running, str]) -> None:
     service, key = up
     async with connected(service) as client:
