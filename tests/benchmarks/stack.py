@@ -39,6 +39,7 @@ class Stack:
     def __init__(self, folder: Path, database: str, redis: str, module: str) -> None:
         self.folder, self.database, self.redis, self._module = folder, database, redis, module
         self._running: list[Measured] = []
+        self.under: list[str] = []  # what a gateway runs under: a command and its arguments
 
     def start(self) -> None:
         """The parts that every measurement needs."""
@@ -74,7 +75,8 @@ class Stack:
         }
         named = {f"SUPERAGENT_{name}": value for name, value in environ.items()}
         log = self.folder / "gateway.log"
-        return self.begin(Measured(python(self._module), port, "/health/ready", named, 60, log))
+        command = [*self.under, *python(self._module)]
+        return self.begin(Measured(command, port, "/health/ready", named, 300 if self.under else 60, log))
 
     def _account(self, number: int) -> dict[str, object]:
         first = number == 0
