@@ -1,8 +1,8 @@
 """Instructions that a request takes in user space: `python -m tests.benchmarks.instructions miss hit`.
 
 The real gateway under callgrind of valgrind, which counts instead of measuring: what else the machine does
-hardly matters, and small changes can be told. It knows neither the kernel nor caches, and takes the processor for
-one without SHA instructions; for times there is `make bench`.
+hardly matters, and small changes can be told. It knows neither the kernel nor caches, and takes the processor
+for one without SHA instructions; for times there is `make bench`.
 """
 
 from __future__ import annotations
