@@ -17,6 +17,8 @@ class Webhook:
         self.url = url
         self.alerts: list[dict[str, Any]] = []
         """Each alert of each notification, with `receiver` beside its own fields."""
+        self.refuses = False
+        """Whether it answers 400 and remembers nothing."""
 
     def firing(self) -> set[str]:
         """Names of alerts that were reported as firing."""
@@ -34,8 +36,9 @@ def webhook() -> Iterator[Webhook]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            found.alerts += [{**one, "receiver": told["receiver"]} for one in told["alerts"]]
-            self.send_response(200)
+            if not found.refuses:
+                found.alerts += [{**one, "receiver": told["receiver"]} for one in told["alerts"]]
+            self.send_response(400 if found.refuses else 200)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
