@@ -115,9 +115,18 @@ class Broken:
     def start(self, *names: str) -> None:
         supervision.start_all(names, self.place)
 
-    def tell(self, part: str) -> None:
-        """Let a part read its configuration again."""
-        os.kill(supervision.processes(self.place)[part].pid, signal.SIGHUP)
+    def reload(self) -> None:
+        """Let Alertmanager and Prometheus read their configuration again.
+
+        Prometheus forgets its Alertmanagers meanwhile: what fires before it finds them is told a minute late.
+        """
+        loaded = "prometheus_config_last_reload_success_timestamp_seconds"
+        wait_until(lambda: self.number(loaded) > 0, "Prometheus scrapes itself")
+        before = self.number(loaded)
+        for part in ("alertmanager", "prometheus"):
+            os.kill(supervision.processes(self.place)[part].pid, signal.SIGHUP)
+        wait_until(lambda: self.number(loaded) > before, "the configuration is loaded")
+        wait_until(lambda: self.prometheus("alertmanagers")["activeAlertmanagers"], "Alertmanager is found")
 
     def database(self) -> psycopg.Connection[Any]:
         """A session of Postgres' superuser in the service's database."""
@@ -173,8 +182,7 @@ def broken_system(home: Path) -> Iterator[Broken]:
             said = json.loads(superagent.must("up", "--json", SUPERAGENT_ALERT_WEBHOOK=hook.url, **settings))
             _hurry(place)
             found = Broken(superagent, place, hook, providers, said["ports"], said["admin_key"], settings)
-            for part in ("alertmanager", "prometheus"):
-                found.tell(part)
+            found.reload()
             yield found
         finally:
             superagent.run("down", "--purge")

@@ -221,12 +221,12 @@ def test_a_full_cache_is_told(broken: Broken) -> None:
 def test_monitoring_that_is_broken_itself_is_told(broken: Broken) -> None:
     with broken.cache() as client:
         client.config_set("maxmemory", "256mb")
-    broken.hook.refuses = True
-    broken.stop("redis_exporter")
-    twice = {"record": "many_to_many", "expr": "up * on (environment) up"}
+    twice = {"record": "fails", "expr": "up * on (environment) group_left (up == 0)"}  # when two are down
     rules = {"groups": [{"name": "broken", "interval": "1s", "rules": [twice]}]}
     (broken.place.conf / "rules" / "broken.yml").write_text(yaml.safe_dump(rules))
-    broken.tell("prometheus")
+    broken.reload()
+    broken.hook.refuses = True
+    broken.stop("redis_exporter", "blackbox_exporter")
     failures = 'increase(alertmanager_notifications_failed_total{integration="webhook"}[15m])'
     wait_until(lambda: broken.number(failures) > 0, "a notification failed", 60)
     broken.hook.refuses = False
@@ -234,8 +234,7 @@ def test_monitoring_that_is_broken_itself_is_told(broken: Broken) -> None:
 
 @drives("PostgresDown")
 def test_an_exporter_that_may_not_log_in_is_told(broken: Broken) -> None:
-    (broken.place.conf / "rules" / "broken.yml").unlink()
-    broken.tell("prometheus")
+    broken.start("blackbox_exporter")
     with broken.database() as session:
         session.execute("alter role postgres password 'another'")
         session.execute(
