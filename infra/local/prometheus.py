@@ -56,6 +56,9 @@ def _commands(place: Layout, ports: dict[str, int]) -> list[tuple[str, Any, dict
                 f"--config.file={place.conf / 'prometheus.yml'}",
                 f"--storage.tsdb.path={place.data / 'prometheus'}",
                 "--storage.tsdb.retention.time=15d",
+                # It finds Alertmanager seconds after a start or reload; what fired before is told with the
+                # next repeat, which by default comes after a minute.
+                "--rules.alert.resend-delay=10s",
                 listen("prometheus"),
                 *_assets(binary.path),
             ],

@@ -118,7 +118,7 @@ class Broken:
     def reload(self) -> None:
         """Let Alertmanager and Prometheus read their configuration again.
 
-        Prometheus forgets its Alertmanagers meanwhile: what fires before it finds them is told a minute late.
+        Prometheus forgets its Alertmanagers meanwhile: what fires before it finds them is told late.
         """
         loaded = "prometheus_config_last_reload_success_timestamp_seconds"
         wait_until(lambda: self.number(loaded) > 0, "Prometheus scrapes itself")

@@ -8,9 +8,10 @@ import time
 from tests.dashboards.test_dashboards import expressions
 from tests.e2e.breakable import Broken
 from tests.e2e.pour import completion
+from tests.parts import wait_until
 
 CODE = "Please review this:\n```python\nimport os\nos.system('rm ' + name)\n```"
-DEBATE = {"topic": "Tabs or spaces?", "participants": [{"model": "both"}, {"model": "both"}], "rounds": 1}
+DEBATE = {"participants": [{"model": "both"}, {"model": "both"}], "rounds": 1}
 
 
 def everything_once(broken: Broken) -> None:
@@ -18,8 +19,12 @@ def everything_once(broken: Broken) -> None:
     again = [completion("say it again"), completion("say it again")]
     streams = [completion(text, stream=True) for text in broken.fresh(4)]
     broken.pour(again + streams, connections=2)
-    broken.pour([DEBATE], path="/v1/debates")
+    (topic,) = broken.fresh(1, "debate")
+    broken.pour([{**DEBATE, "topic": topic}], path="/v1/debates")
     broken.pour([{"message": CODE}], path="/chat")
+    done = time.time()
+    looked = 'min(timestamp(up{job="superagent"}))'
+    wait_until(lambda: broken.number(looked) > done, "the processes were scraped after that")
 
 
 def silent(broken: Broken, since: float) -> list[str]:
