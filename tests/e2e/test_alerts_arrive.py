@@ -221,7 +221,7 @@ def test_a_full_cache_is_told(broken: Broken) -> None:
 def test_monitoring_that_is_broken_itself_is_told(broken: Broken) -> None:
     with broken.cache() as client:
         client.config_set("maxmemory", "256mb")
-    twice = {"record": "fails", "expr": "up * on (environment) group_left (up == 0)"}  # when two are down
+    twice = {"record": "fails", "expr": "up * on (environment) group_left () (up == 0)"}  # if two are down
     rules = {"groups": [{"name": "broken", "interval": "1s", "rules": [twice]}]}
     (broken.place.conf / "rules" / "broken.yml").write_text(yaml.safe_dump(rules))
     broken.reload()
