@@ -90,8 +90,8 @@ def drill(env: Environment) -> Drill | None:
     return Drill(
         at=datetime.fromisoformat(found["started_at"]),
         passed=bool(found["passed"]),
-        rpo_seconds=float(found["rpo_seconds"]),
-        rto_seconds=float(found["rto_seconds"]),
+        rpo_seconds=float(found["rpo_seconds"] or 0),  # one that never ended has none, and has not passed
+        rto_seconds=float(found["rto_seconds"] or 0),
     )
 
 

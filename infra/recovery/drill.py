@@ -21,7 +21,7 @@ from typing import Any
 import boto3
 import psycopg
 
-from infra.errors import OperationFailed
+from infra.errors import OperationFailed, UserError
 from infra.home import CHECKOUT, version
 from infra.recovery import catalog, restore, scratch, smoke, workspace
 from infra.recovery.manifest import Manifest
@@ -33,32 +33,70 @@ from infra.stack.environment import client_config
 
 KEPT = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 """Of the caller's environment, what the clean process gets; AWS settings come on top."""
+RUNS = "the drill runs to its end"
 
 
 def in_clean_process(job: dict[str, Any], seconds: float = 6 * 3600) -> dict[str, Any]:
-    """Run `job` in a process that shares nothing with this one but the bucket; its report as a document."""
+    """Run `job` in a process that shares nothing with this one but the bucket; its report as a document.
+
+    Raises `UserError` when there is no such backup. A process that dies or hangs is a failed drill.
+    """
+    began = datetime.now(UTC)
     with workspace.folder("clean") as folder:
         environment = {key: text for key, text in os.environ.items() if key in KEPT or key.startswith("AWS_")}
-        done = subprocess.run(
-            [sys.executable, "-m", "infra.recovery.drill"],
-            input=json.dumps(job),
-            cwd=CHECKOUT,
-            env={**environment, "SUPERAGENT_HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
-            stdout=subprocess.PIPE,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
-    if done.returncode:
-        raise OperationFailed("The drill ended without a report; what it said stands above.")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "infra.recovery.drill"],
+                input=json.dumps(job),
+                cwd=CHECKOUT,
+                env={**environment, "SUPERAGENT_HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
+                stdout=subprocess.PIPE,
+                text=True,
+                timeout=seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            why = f"it did not end within {seconds:,.0f} s"
+            return document(unfinished(job["environment"], job["backup"], began, why))
+    lines = done.stdout.splitlines()
+    if done.returncode == UserError.exit_code and lines:
+        raise UserError(**json.loads(lines[-1]))
+    if done.returncode or not lines:
+        why = f"its process ended with status {done.returncode}; what it said stands in the log of the drill"
+        return document(unfinished(job["environment"], job["backup"], began, why))
+    found: dict[str, Any] = json.loads(lines[-1])
     return found
 
 
+def unfinished(environment: str, which: str, began: datetime, why: str) -> Report:
+    """A drill that came to no restored data: it failed, and measured nothing."""
+    return Report(
+        environment=environment,
+        backup=which,
+        snapshot_at="",
+        started_at=began.isoformat(),
+        rpo_seconds=None,
+        rto_seconds=None,
+        restore_seconds=0.0,
+        rows=0,
+        bytes=0,
+        machine=_machine(),
+        tool_version=version(),
+        checks=[Check(RUNS, False, why)],
+    )
+
+
+def _machine() -> str:
+    return f"{platform.node()} ({platform.system()} {platform.machine()})"
+
+
 def rehearse(store: Store, kms: Any, environment: str, which: str = "latest") -> Report:
-    """Restore into a server of its own, compare, start a service on it."""
+    """Restore into a server of its own, compare, start a service on it. Raises `UserError`: no backup."""
     began, started = datetime.now(UTC), time.monotonic()
-    manifest = catalog.resolve(store, "postgres", which)
+    try:
+        manifest = catalog.resolve(store, "postgres", which)
+    except OperationFailed as failed:
+        return unfinished(environment, which, began, failed.message)
     moment = datetime.fromisoformat(manifest.source.get("as_of", manifest.snapshot_at))
     report = Report(
         environment=environment,
@@ -66,18 +104,19 @@ def rehearse(store: Store, kms: Any, environment: str, which: str = "latest") ->
         snapshot_at=moment.isoformat(),
         started_at=began.isoformat(),
         rpo_seconds=round((began - moment).total_seconds(), 1),
-        rto_seconds=0.0,
+        rto_seconds=None,
         restore_seconds=0.0,
         rows=manifest.rows,
         bytes=manifest.size,
-        machine=f"{platform.node()} ({platform.system()} {platform.machine()})",
+        machine=_machine(),
         tool_version=version(),
     )
     try:
         _work(store, kms, manifest, report, started)
     except OperationFailed as failed:
-        report.checks.append(Check("the drill runs to its end", False, failed.message))
-    report.rto_seconds = round(time.monotonic() - started, 1)
+        report.checks.append(Check(RUNS, False, failed.message))
+    else:
+        report.rto_seconds = round(time.monotonic() - started, 1)
     return report
 
 
@@ -149,7 +188,11 @@ def main() -> None:
         for name in ("s3", "kms")
     )
     store = Store(s3, job["bucket"], need_kms=job["endpoint"] is None)
-    report = rehearse(store, kms, job["environment"], job["backup"])
+    try:
+        report = rehearse(store, kms, job["environment"], job["backup"])
+    except UserError as wrong:
+        sys.stdout.write(json.dumps({"what": wrong.what, "fix": wrong.fix}) + "\n")
+        sys.exit(wrong.exit_code)
     sys.stdout.write(json.dumps(document(report)) + "\n")
 
 

@@ -43,8 +43,8 @@ class Drills:
     """The last drill, and the last that passed; times in seconds since the epoch."""
 
     passed: bool
-    rpo_seconds: float
-    rto_seconds: float
+    rpo_seconds: float | None
+    rto_seconds: float | None
     last_success: float | None
 
 
@@ -112,11 +112,12 @@ class Bucket:
         """A report whose signature is not ours, or that cannot be read, proves nothing: it did not pass."""
         try:
             found = json.loads(document or b"")
-            told = {name: float(found[name]) for name in ("rpo_seconds", "rto_seconds")}
+            measured = {name: found[name] for name in ("rpo_seconds", "rto_seconds")}
+            told = {name: None if value is None else float(value) for name, value in measured.items()}
             datetime.fromisoformat(found["started_at"])
             passed = found["passed"] is True and (self.check is None or genuine(found, self.check))
         except (ValueError, KeyError, TypeError):
-            return {"passed": False, "rpo_seconds": 0.0, "rto_seconds": 0.0}
+            return {"passed": False, "rpo_seconds": None, "rto_seconds": None}
         return {**told, "started_at": found["started_at"], "passed": passed}
 
 

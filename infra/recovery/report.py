@@ -41,10 +41,12 @@ class Report:
     backup: str
     snapshot_at: str
     started_at: str
-    rpo_seconds: float
-    """Age of the restored data when the drill began: what a disaster at that moment would have lost."""
-    rto_seconds: float
-    """From the start of the drill to a service that answered on the restored data."""
+    rpo_seconds: float | None
+    """Age of the restored data when the drill began: what a disaster at that moment would have lost. None
+    when no backup could be read.
+    """
+    rto_seconds: float | None
+    """From the start of the drill to a service that answered on the restored data; None when none did."""
     restore_seconds: float
     rows: int
     bytes: int
@@ -66,14 +68,14 @@ def markdown(report: Report) -> str:
     lines = [
         f"# Restore drill of {report.environment}: {'passed' if report.passed else 'FAILED'}",
         "",
-        f"Backup `{report.backup}`, data as of {report.snapshot_at}, {report.rows:,} rows, "
-        f"{report.bytes:,} bytes stored. Started {report.started_at} on {report.machine}, "
-        f"tool {report.tool_version}.",
+        f"Backup `{report.backup}`, data as of {report.snapshot_at or 'an unknown time'}, "
+        f"{report.rows:,} rows, {report.bytes:,} bytes stored. "
+        f"Started {report.started_at} on {report.machine}, tool {report.tool_version}.",
         "",
         "| | seconds |",
         "|---|---|",
-        f"| RPO: data older than the drill by | {report.rpo_seconds:,.1f} |",
-        f"| RTO: until a service answered on it | {report.rto_seconds:,.1f} |",
+        f"| RPO: data older than the drill by | {_seconds(report.rpo_seconds)} |",
+        f"| RTO: until a service answered on it | {_seconds(report.rto_seconds)} |",
         f"| of which restoring and comparing | {report.restore_seconds:,.1f} |",
         "",
         "| Check | Result | |",
@@ -82,6 +84,10 @@ def markdown(report: Report) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _seconds(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:,.1f}"
 
 
 def signed(report: Report, mac: Mac, by: str) -> dict[str, Any]:

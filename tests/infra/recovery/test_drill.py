@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from infra.errors import UserError
 from infra.home import CHECKOUT
 from infra.recovery import drill, report
 from infra.recovery.database import Address
@@ -76,7 +77,40 @@ def test_a_drill_of_a_damaged_backup_fails_and_says_why(
     cloud.s3.delete_object(Bucket=cloud.store.bucket, Key=victim.key, VersionId=victim.version_id)
     found = drill.in_clean_process(job(cloud, moto_endpoint))
     assert not found["passed"]
+    assert found["rto_seconds"] is None and found["rpo_seconds"] > 0
     assert f"{victim.key} is missing" in found["checks"][-1]["told"]
+
+
+@pytest.mark.component
+def test_a_drill_whose_newest_backup_cannot_even_be_read_is_a_failed_one(
+    cloud: Cloud, served: Address, moto_endpoint: str
+) -> None:
+    made = back_up(cloud, served)
+    cloud.s3.put_object(
+        Bucket=cloud.store.bucket, Key=f"backups/postgres/{made.id}/manifest.json", Body=b"{torn"
+    )
+    found = drill.in_clean_process(job(cloud, moto_endpoint))
+    assert not found["passed"]
+    assert (found["rpo_seconds"], found["rto_seconds"]) == (None, None)
+    assert made.id in found["checks"][0]["told"]
+
+
+@pytest.mark.component
+def test_a_drill_without_a_backup_asks_for_one(cloud: Cloud, moto_endpoint: str) -> None:
+    with pytest.raises(UserError, match=f"Bucket {cloud.store.bucket} holds no postgres backup"):
+        drill.in_clean_process(job(cloud, moto_endpoint))
+
+
+def test_a_drill_that_dies_or_hangs_is_a_failed_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = {"environment": "test", "endpoint": None, "region": REGION, "bucket": "b", "backup": "latest"}
+    late = drill.in_clean_process(lost, seconds=0)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    dead = drill.in_clean_process(lost)
+    assert [one["passed"] for one in (late, dead)] == [False, False]
+    assert "did not end within 0 s" in late["checks"][0]["told"]
+    assert "ended with status 1" in dead["checks"][0]["told"]
+    page = report.markdown(Report(**{k: v for k, v in dead.items() if k not in ("passed", "checks")}))
+    assert "| RPO: data older than the drill by | unknown |" in page
 
 
 REPORT = Report(
