@@ -9,6 +9,8 @@ from typing import Final
 import click
 
 from docs.reference import alerts, commands, endpoints, metrics, settings
+from infra.home import CHECKOUT
+from infra.stack import service_settings
 
 FOLDER: Final = Path(__file__).parent
 PAGES: Final[dict[str, Callable[[], str]]] = {
@@ -19,11 +21,15 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "metrics.md": metrics.render,
     "alerts.md": alerts.render,
 }
+WANTED: Final = {
+    **{FOLDER / name: render for name, render in PAGES.items()},
+    service_settings.KNOWN: settings.known,
+}
 
 
 def stale() -> dict[Path, str]:
     """Pages that differ from the code, with the text they should have."""
-    wanted = {FOLDER / name: render() for name, render in PAGES.items()}
+    wanted = {path: render() for path, render in WANTED.items()}
     return {path: text for path, text in wanted.items() if not path.exists() or path.read_text() != text}
 
 
@@ -35,7 +41,7 @@ def main(check: bool) -> None:
     for path, text in found.items():
         if not check:
             path.write_text(text)
-        click.echo(f"{'stale' if check else 'wrote'} docs/reference/{path.name}")
+        click.echo(f"{'stale' if check else 'wrote'} {path.relative_to(CHECKOUT)}")
     if check and found:
         raise click.ClickException("Run `python -m docs.reference`.")
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, Final
 
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 from docs.reference.markdown import code, page, table
-from infra.stack import schema
+from infra.stack import schema, service_settings
 from service.settings import PREFIX, Settings
+
+CHECKED: Final = ("default", *service_settings.TYPE)
+"""What a stack checks of a value, in JSON Schema's words."""
 
 
 def service() -> str:
@@ -28,6 +32,22 @@ def service() -> str:
         "secrets should come that way. An unknown `SUPERAGENT_` variable ends the start with exit code 2."
     )
     return page("Settings of the service", about, table(("Variable", "Type", "Default", "Meaning"), rows))
+
+
+def known() -> str:
+    """Names, types and limits for the check of a stack's `service_settings`."""
+    schema = Settings.model_json_schema()["properties"]
+    forms = ",\n".join(f"  {json.dumps(name)}: {json.dumps(_form(schema[name]))}" for name in schema)
+    return f"{{\n{forms}\n}}\n"
+
+
+def _form(schema: dict[str, Any]) -> dict[str, Any]:
+    [schema, *_] = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
+    if schema.get("format") == "password":
+        return {"secret": True}
+    if content := schema.get("contentSchema"):
+        return {"type": f"{content['type']} of {content['additionalProperties']['type']}"}
+    return {key: value for key, value in schema.items() if key in CHECKED}
 
 
 def stack() -> str:

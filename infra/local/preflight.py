@@ -29,7 +29,11 @@ def check_settings(environment: Mapping[str, str]) -> None:
     for name in environment:
         if name.startswith("SUPERAGENT_") and name not in SETTINGS:
             close = difflib.get_close_matches(name, SETTINGS, n=1)
-            hint = f"Did you mean {close[0]}?" if close else f"Unset it; known are {', '.join(SETTINGS)}."
+            hint = (
+                f"Did you mean {close[0]}?"
+                if close
+                else "Unset it; docs/reference/settings.md lists the service's."
+            )
             raise UserError(f"The setting {name} does not exist.", hint)
     file = environment.get("SUPERAGENT_PROVIDERS_FILE")
     if file and not Path(file).is_file():

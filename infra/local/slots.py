@@ -17,7 +17,9 @@ from infra.local import supervision
 from infra.local.layout import Layout, layout, write
 from infra.local.programs import Program
 from infra.local.state import State, change, load
+from infra.stack import service_settings
 from infra.stack.outputs import COLOURS, Colour
+from infra.stack.service_environment import PREFIX
 
 ADDRESSES: Final[dict[Colour, tuple[str, ...]]] = {
     "blue": ("127.0.0.11", "127.0.0.12"),
@@ -27,15 +29,7 @@ DRAIN_SECONDS: Final = 30
 STOP_SECONDS: Final = DRAIN_SECONDS + 10
 PASSED_ON: Final = (
     "SUPERAGENT_PROVIDERS_FILE",
-    "SUPERAGENT_LOG_LEVEL",
-    "SUPERAGENT_QUALITY_SAMPLE",
-    "SUPERAGENT_SEMANTIC_CACHE_EMBEDDER",
-    "SUPERAGENT_SEMANTIC_CACHE_THRESHOLD",
-    "SUPERAGENT_SEMANTIC_CACHE_ENTRIES",
-    "SUPERAGENT_SEMANTIC_CACHE_TIMEOUT_SECONDS",
-    "SUPERAGENT_TRACE_URL",
-    "SUPERAGENT_TRACE_SAMPLE",
-    "SUPERAGENT_TRACE_PARENT_BASED",
+    *(f"{PREFIX}{name.upper()}" for name in service_settings.free()),
 )
 """Settings of the caller that reach the service."""
 

@@ -6,12 +6,12 @@ No secret is in it: the instance reads secrets and its image by its own role, ev
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import yaml
 
-from infra.stack import exporter
+from infra.stack import exporter, service_environment
 from infra.stack.autoscaling import METRIC_NAMESPACE
 from infra.stack.fetch import Sources, script
 from infra.stack.outputs import Colour
@@ -62,6 +62,8 @@ class Boot:
     service_port: int
     metrics_port: int
     drain_seconds: int
+    given: dict[str, str] = field(default_factory=dict)
+    """The stack's `service_settings`, as variables without prefix."""
     recovery: dict[str, Any] | None = None
     """`recovery_timers.OnInstance` as a dictionary; None without a tools image."""
 
@@ -123,22 +125,16 @@ def _file(path: str, content: str, mode: str = "0644") -> dict[str, str]:
 
 def environment(boot: Boot) -> str:
     """Environment of the service (docs/architecture.md); secrets come as files."""
-    values = {
-        "HOST": "0.0.0.0",  # noqa: S104 - reached through the security group of the load balancer alone
-        "PORT": boot.service_port,
-        "METRICS_PORT": boot.metrics_port,
-        "DATABASE_URL_FILE": f"{SECRETS}/database_url",
-        "REPLICA_URL_FILE": f"{SECRETS}/replica_url",
-        "DATABASE_IAM_REGION": boot.region,
-        "REDIS_URL_FILE": f"{SECRETS}/redis_url",
-        "PROVIDERS_FILE": f"{SECRETS}/providers.json",
-        "JOURNAL_DIR": "/var/lib/superagent/journal",
-        "ENVIRONMENT": boot.environment,
-        "COLOUR": boot.colour,
-        "DRAIN_SECONDS": boot.drain_seconds,
-        "TRUSTED_PROXIES": 1,
-    }
-    return "".join(f"SUPERAGENT_{name}={value}\n" for name, value in values.items())
+    decided = service_environment.decided(
+        environment=boot.environment,
+        region=boot.region,
+        service_port=boot.service_port,
+        metrics_port=boot.metrics_port,
+        drain_seconds=boot.drain_seconds,
+        secrets=SECRETS,
+    )
+    values = {**boot.given, **decided, "COLOUR": boot.colour}
+    return "".join(f"{service_environment.PREFIX}{name}={value}\n" for name, value in values.items())
 
 
 def secrets_script(boot: Boot) -> str:

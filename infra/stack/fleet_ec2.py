@@ -9,7 +9,7 @@ from typing import Any, Final
 import pulumi
 import pulumi_aws as aws
 
-from infra.stack import bootstrap
+from infra.stack import bootstrap, service_environment
 from infra.stack.account import Account
 from infra.stack.autoscaling import METRIC_NAMESPACE, Autoscaling
 from infra.stack.backups import Backups
@@ -163,6 +163,7 @@ class FleetEc2(Component):
             "service_port": settings.service_port,
             "metrics_port": settings.metrics_port,
             "drain_seconds": settings.longest_stream_seconds,
+            "given": service_environment.given(settings.service_settings),
             "recovery": self._recovery(),
         }
         return pulumi.Output.json_dumps(values).apply(

@@ -15,7 +15,7 @@ from pulumi_kubernetes.policy.v1 import PodDisruptionBudget
 
 from infra.stack import kubernetes_objects as objects
 from infra.stack import kubernetes_pods as pods
-from infra.stack import recovery_cronjobs, recovery_jobs
+from infra.stack import recovery_cronjobs, recovery_jobs, service_environment
 from infra.stack.component import Component
 from infra.stack.eks_cluster import EksCluster
 from infra.stack.eks_controllers import POD_IDENTITY
@@ -87,18 +87,15 @@ class FleetEks(Component):
             cpu_target=settings.cpu_target_percent,
             vpc_cidr=settings.vpc_cidr,
             settings={
-                "HOST": "0.0.0.0",  # noqa: S104 - the NetworkPolicy says who reaches it
-                "PORT": str(settings.service_port),
-                "METRICS_PORT": str(settings.metrics_port),
-                "DATABASE_URL_FILE": f"{objects.SECRETS}/database_url",
-                "REPLICA_URL_FILE": f"{objects.SECRETS}/replica_url",
-                "DATABASE_IAM_REGION": settings.region,
-                "REDIS_URL_FILE": f"{objects.SECRETS}/redis_url",
-                "PROVIDERS_FILE": f"{objects.SECRETS}/providers.json",
-                "JOURNAL_DIR": "/var/lib/superagent/journal",
-                "ENVIRONMENT": settings.environment,
-                "DRAIN_SECONDS": str(settings.longest_stream_seconds),
-                "TRUSTED_PROXIES": "1",
+                **service_environment.given(settings.service_settings),
+                **service_environment.decided(
+                    environment=settings.environment,
+                    region=settings.region,
+                    service_port=settings.service_port,
+                    metrics_port=settings.metrics_port,
+                    drain_seconds=settings.longest_stream_seconds,
+                    secrets=objects.SECRETS,
+                ),
             },
         )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any, Final
 
-from infra.stack import addresses, pace
+from infra.stack import addresses, pace, service_settings
 from infra.stack.settings import Settings
 
 
@@ -265,6 +265,11 @@ def delivery(settings: Settings) -> Iterator[Violation]:
         )
 
 
+def service(settings: Settings) -> Iterator[Violation]:
+    for problem in service_settings.wrong(settings):
+        yield Violation(*problem)
+
+
 RULES: Final[tuple[Rule, ...]] = (
     block,
     zones,
@@ -280,6 +285,7 @@ RULES: Final[tuple[Rule, ...]] = (
     access,
     cluster,
     delivery,
+    service,
 )
 
 

@@ -59,6 +59,8 @@ def keys() -> str:
 
 
 def _text(value: Any) -> str:
+    if value == {}:
+        return "{}"
     if isinstance(value, tuple):
         return "[" + ", ".join(str(item) for item in value) + "]"
     return {None: "none", True: "true", False: "false"}.get(value, str(value)) if value != "" else "–"

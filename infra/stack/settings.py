@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -146,6 +146,12 @@ class Settings(BaseModel):
     """Per cents of traffic of a release, or canary, linear, all-at-once; --steps and --strategy win."""
     release_bake_seconds: Annotated[float, Field(ge=0, le=86_400)]
     """How long a release watches each step; --bake wins."""
+
+    # The service
+    service_settings: dict[str, Any] = {}
+    """Settings of the service by name, such as `{cache_seconds: 600}`; docs/reference/settings.md lists them.
+    No secrets, and none that the stack decides. A process reads them when it starts, so the next release
+    brings a change to all."""
 
     # Operations
     log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731]
