@@ -63,7 +63,9 @@ class Boot:
     metrics_port: int
     drain_seconds: int
     given: dict[str, str] = field(default_factory=dict)
-    """The stack's `service_settings`, as variables without prefix."""
+    """The stack's `service_settings` and `service_secrets`, as variables without prefix."""
+    secrets: dict[str, str] = field(default_factory=dict)
+    """`service_secrets`: setting -> name of the secret."""
     recovery: dict[str, Any] | None = None
     """`recovery_timers.OnInstance` as a dictionary; None without a tools image."""
 
@@ -146,6 +148,7 @@ def secrets_script(boot: Boot) -> str:
         cache_address=boot.cache_address,
         cache_secret=boot.cache_secret,
         providers_secret=boot.providers_secret,
+        given=boot.secrets,
     )
     return script(sources, SECRETS, owner="10001:10001")
 

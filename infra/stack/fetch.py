@@ -5,7 +5,8 @@ Only bash, curl and the AWS CLI: Amazon Linux and the CLI's image have these, an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 AS_OWNER: Final = "FETCH_OWNER"
@@ -13,6 +14,18 @@ AS_OWNER: Final = "FETCH_OWNER"
 OWNER_URL: Final = "database_owner_url"
 AUTHORITIES: Final = "https://truststore.pki.rds.amazonaws.com"
 """What RDS signs its servers' certificates with (RDS user guide, "Using SSL/TLS"); in no system's store."""
+
+GIVEN: Final = """given() {
+  local count value
+  count=$(
+    aws secretsmanager list-secret-version-ids --secret-id "$1" --query 'length(Versions)' --output text
+  ) || return
+  [ "$count" != 0 ] || return 0
+  value=$(secret "$1") || return
+  printf '%s' "$value"
+}
+"""
+"""A secret that nobody has put yet is an empty file, which the service reads as "not set"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +40,12 @@ class Sources:
     cache_address: str
     cache_secret: str
     providers_secret: str
+    given: Mapping[str, str] = field(default_factory=dict)
+    """`service_secrets`: file below the folder -> secret that a person may have put a value into."""
 
 
 def script(sources: Sources, folder: str, owner: str | None = None) -> str:
-    """Write `database_url`, `replica_url`, `redis_url` and `providers.json` below `folder` (or the script's
+    """Write `database_url`, `replica_url`, `redis_url`, `providers.json` and what is `given` below `folder` (or the script's
     first argument), readable by `owner` alone; with `FETCH_OWNER` also `database_owner_url`.
 
     It may run again under a running service: a file is there whole, old or new, and what AWS does not answer
@@ -38,6 +53,10 @@ def script(sources: Sources, folder: str, owner: str | None = None) -> str:
     character of a password is percent-encoded, so that none can break the URL; no password is an argument of
     a program.
     """
+    given = [
+        f"value=$(given {secret})\nprintf '%s' \"$value\" | put {name}\n"
+        for name, secret in sorted(sources.given.items())
+    ]
     chown = f'\n  chown {owner} "$new"' if owner else ""
     return f"""#!/bin/bash
 set -euo pipefail
@@ -93,4 +112,4 @@ token=$(secret {sources.cache_secret})
 printf 'rediss://:%s@{sources.cache_address}:6379/0' "$(encode "$token")" | put redis_url
 providers=$(secret {sources.providers_secret})
 printf '%s\\n' "$providers" | put providers.json
-"""
+{"".join([GIVEN, *given]) if given else ""}"""

@@ -62,12 +62,14 @@ def architecture(instance_types: tuple[str, ...]) -> str:
 def may(settings: Settings, estate: Estate) -> list[Allow]:
     """What a running service may do in AWS, on either compute."""
     account, releases = estate.account, estate.releases
+    given = [secret.arn for secret in estate.secrets.given.values()]
     return [
         Allow(
             "ReadSecrets",
             ["secretsmanager:GetSecretValue"],
-            [estate.secrets.providers.arn, estate.secrets.cache_auth.arn],
+            [estate.secrets.providers.arn, estate.secrets.cache_auth.arn, *given],
         ),
+        *([Allow("SeeWhetherPut", ["secretsmanager:ListSecretVersionIds"], given)] if given else []),
         Allow(
             "ConnectToDatabase",
             ["rds-db:connect"],
@@ -163,7 +165,10 @@ class FleetEc2(Component):
             "service_port": settings.service_port,
             "metrics_port": settings.metrics_port,
             "drain_seconds": settings.longest_stream_seconds,
-            "given": service_environment.given(settings.service_settings),
+            "given": service_environment.given(
+                settings.service_settings, settings.service_secrets, bootstrap.SECRETS
+            ),
+            "secrets": {name: secret.name for name, secret in estate.secrets.given.items()},
             "recovery": self._recovery(),
         }
         return pulumi.Output.json_dumps(values).apply(

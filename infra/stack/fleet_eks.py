@@ -71,6 +71,7 @@ class FleetEks(Component):
             cache_secret=estate.secrets.cache_auth.name,
             cache_address=estate.cache.address,
             providers_secret=estate.secrets.providers.name,
+            given={name: secret.name for name, secret in estate.secrets.given.items()},
         ).apply(lambda names: script(Sources(region=settings.region, **names), objects.SECRETS))
         return objects.Workload(
             environment=settings.environment,
@@ -87,7 +88,9 @@ class FleetEks(Component):
             cpu_target=settings.cpu_target_percent,
             vpc_cidr=settings.vpc_cidr,
             settings={
-                **service_environment.given(settings.service_settings),
+                **service_environment.given(
+                    settings.service_settings, settings.service_secrets, objects.SECRETS
+                ),
                 **service_environment.decided(
                     environment=settings.environment,
                     region=settings.region,

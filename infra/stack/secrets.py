@@ -138,7 +138,7 @@ def mac_key(parent: Component, name: str, account: Account) -> aws.kms.Key:
 
 
 class Secrets(Component):
-    """The data key, the cache's token and the box for provider keys."""
+    """The data key, the cache's token and the boxes for what a person puts in."""
 
     def __init__(self, settings: Settings, account: Account) -> None:
         super().__init__("secrets", settings)
@@ -160,6 +160,10 @@ class Secrets(Component):
             # A new value is generated at every run; only the first one counts. Rotation: docs/operations.
             opts=self.child(ignore_changes=["secretStringWo"]),
         )
+        self.given = {
+            name: self._secret(name, f"{name} of the service; put by a person")
+            for name in settings.service_secrets
+        }
         self.register_outputs({})
 
     def _secret(self, name: str, description: str) -> aws.secretsmanager.Secret:

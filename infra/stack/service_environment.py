@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 PREFIX: Final = "SUPERAGENT_"
-PER_PROCESS: Final = ("COLOUR", "VERSION")
+PER_PROCESS: Final = ("COLOUR", "VERSION", "DATABASE_OWNER_URL")
 """Given to each process by the fleet or the release, besides what `decided` says."""
 
 
@@ -39,9 +39,10 @@ def owned() -> frozenset[str]:
     return frozenset(names | {name.removesuffix("_file") for name in names})
 
 
-def given(settings: Mapping[str, Any]) -> dict[str, str]:
-    """`service_settings` as variables without prefix."""
-    return {name.upper(): text(value) for name, value in settings.items()}
+def given(settings: Mapping[str, Any], secret: Iterable[str] = (), secrets: str = "") -> dict[str, str]:
+    """`service_settings` and `service_secrets` as variables without prefix; `secrets` as in `decided`."""
+    files = {f"{name.upper()}_FILE": f"{secrets}/{name}" for name in secret}
+    return {name.upper(): text(value) for name, value in settings.items()} | files
 
 
 def text(value: Any) -> str:

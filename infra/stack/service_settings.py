@@ -21,7 +21,8 @@ from infra.stack.settings import Settings
 
 KNOWN: Final = Path(__file__).with_name("service_settings.json")
 KEY: Final = "service_settings"
-LIMIT_BYTES: Final = 1024
+NAMED: Final = "service_secrets"
+LIMIT_BYTES: Final = 768
 """Of all settings together. EC2 takes 16 KiB of user data; the rest of an instance's fills seven eighths."""
 
 ALIVE: Final = "keep_alive_seconds"
@@ -62,6 +63,7 @@ def free() -> list[str]:
 def wrong(settings: Settings) -> Iterator[Problem]:
     """What is wrong with `service_settings`: each name, each value, their size, times that do not fit."""
     ours = settings.service_settings
+    yield from _secrets(settings)
     if settings.local and ours:
         fix = f"Remove it; `superagent up` passes on its own {PREFIX}* variables."
         yield KEY, ", ".join(ours), "the stack local starts no fleet", fix
@@ -73,6 +75,19 @@ def wrong(settings: Settings) -> Iterator[Problem]:
             yield f"{KEY}.{name}", *problem
     if not bad and not settings.local:
         yield from _together(settings)
+
+
+def _secrets(settings: Settings) -> Iterator[Problem]:
+    names = settings.service_secrets
+    free = [name for name, form in known().items() if form.get("secret") and name not in owned()]
+    for name in dict.fromkeys(names):
+        if name not in free:
+            rule = "not a secret of the service that a stack may give"
+            yield NAMED, name, rule, f"Name some of {', '.join(free)}."
+        elif names.count(name) > 1:
+            yield NAMED, list(names), f"{name} counts once", "Name it once."
+    if settings.local and names:
+        yield NAMED, list(names), "the stack local starts no fleet", "Remove it."
 
 
 def _together(settings: Settings) -> Iterator[Problem]:
@@ -111,7 +126,7 @@ def _name(name: str) -> tuple[Any, str, str] | None:
         return HIDDEN, "the service has no such setting", fix
     if known()[setting].get("secret"):
         rule = "a secret stands neither in a stack's file nor in user data or a ConfigMap"
-        return HIDDEN, rule, "Remove it; docs/operations/environments.md says how secrets come."
+        return HIDDEN, rule, f"Remove it, and add {setting} to superagent:{NAMED}."
     if name != setting:
         return HIDDEN, "settings are named in lower case, without prefix and `_FILE`", f"Write {setting}."
     return None

@@ -153,6 +153,10 @@ class Settings(BaseModel):
     No secrets, and none that the stack decides. A process reads them when it starts, so the next release
     brings a change to all."""
 
+    service_secrets: tuple[str, ...] = ()
+    """Secret settings that the service is given besides, of `[jwt_keys, trace_headers]`; a person puts each
+    into the secret `superagent/<environment>/<name>`."""
+
     # Operations
     log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731]
     """Days that CloudWatch knows (PutRetentionPolicy)."""

@@ -20,6 +20,7 @@ from infra.stack.bootstrap import LIMIT_BYTES, Boot, render
 from infra.stack.fetch import Sources, script
 from infra.stack.outputs import StackOutputs
 from service import settings as service_settings
+from service.auth.setup import signer
 from tests.infra.estates import estate, recorded
 from tests.infra.stack.cloud_config import SCHEMA
 
@@ -175,6 +176,8 @@ case "$*" in
   *superagent-prod-database*Port*) echo 5432 ;;
   *arn:master*) cat "$HERE/master" ;;
   *cache*) [ "${BROKEN:-}" != cache ] || exit 254; cat "$HERE/token" ;;
+  *list-secret-version-ids*jwt*) [ "${BROKEN:-}" != versions ] || exit 254; echo "${VERSIONS:-1}" ;;
+  *jwt*) [ "${BROKEN:-}" != jwt ] || exit 254; cat "$HERE/jwt" ;;
   *providers*) [ "${BROKEN:-}" != providers ] || exit 254; echo '{"openai": {}}' ;;
   *) echo "unexpected: $*" >&2; exit 1 ;;
 esac
@@ -182,6 +185,9 @@ esac
 SOURCES = Sources(
     "eu-central-1", "/pointer", "superagent_prod_service", "cache.example", "cache", "providers"
 )
+
+
+NAMED = dataclasses.replace(SOURCES, given={"jwt_keys": "superagent/prod/jwt_keys"})
 
 
 @pytest.fixture
@@ -197,9 +203,9 @@ def fetch(tmp_path: Path) -> Callable[..., Path]:
         (tmp_path / "bin" / name).chmod(0o755)
     folder = tmp_path / "secrets"
 
-    def run(**environment: str) -> Path:
+    def run(sources: Sources = SOURCES, **environment: str) -> Path:
         here = {"HERE": str(tmp_path), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", **environment}
-        subprocess.run(["bash", "-c", script(SOURCES, str(folder))], check=True, env={**os.environ, **here})
+        subprocess.run(["bash", "-c", script(sources, str(folder))], check=True, env={**os.environ, **here})
         return folder
 
     return run
@@ -260,6 +266,25 @@ def test_a_second_run_replaces_what_changed_and_asks_for_certificates_once(
     assert (folder / "redis_url").read_text() == f"rediss://:{encoded('rotated')}@cache.example:6379/0"
     assert (folder / "providers.json").read_text() == '{"openai": {}}\n'
     assert len((tmp_path / "asked").read_text().splitlines()) == 1
+
+
+def test_a_named_secret_of_the_service_is_a_file_and_empty_until_somebody_puts_it(
+    fetch: Callable[..., Path], tmp_path: Path
+) -> None:
+    keys = "k1:" + r"a\"b$`&%" * 8
+    (tmp_path / "jwt").write_text(keys + "\n")
+    folder = fetch(NAMED, VERSIONS="0")
+    settings = {
+        "SUPERAGENT_DATABASE_URL_FILE": str(folder / "database_url"),
+        "SUPERAGENT_JWT_KEYS_FILE": str(folder / "jwt_keys"),
+    }
+    assert not signer(service_settings.load(settings)).enabled
+    assert (fetch(NAMED) / "jwt_keys").read_text() == keys
+    assert signer(service_settings.load(settings)).enabled
+    for gone in ("versions", "jwt"):  # AWS that is away leaves what was there
+        with pytest.raises(subprocess.CalledProcessError):
+            fetch(NAMED, BROKEN=gone)
+        assert (folder / "jwt_keys").read_text() == keys
 
 
 def test_a_secret_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import yaml
 from pydantic import SecretStr
 
 from infra.errors import UserError
+from infra.preview.estate import Recorded
 from infra.stack import bootstrap, kubernetes_objects, service_settings
 from infra.stack.configuration import load
 from infra.stack.service_environment import PREFIX, given, owned, text
@@ -23,6 +24,7 @@ PROD = {
     "superagent:hosted_zone_id": "Z0123456789",
     "superagent:compute": "eks",
 }
+NAMED = {"service_secrets": '["jwt_keys", "trace_headers"]'}
 CHOSEN: dict[str, Any] = {
     "cache_seconds": 600,
     "semantic_cache_embedder": "local",
@@ -104,7 +106,7 @@ WRONG: list[tuple[str, Any, str]] = [
         "uses an idle connection for 300 s and would write into a closed one. Set it to",
     ),
     ("request_timeout_seconds", 301, "a release would cut off answers that take longer than 300 s"),
-    ("cors_origins", "https://a.example," * 80, "user data has room for 1024 bytes of them"),
+    ("cors_origins", "https://a.example," * 80, "user data has room for 768 bytes of them"),
 ]
 
 
@@ -117,9 +119,27 @@ def test_a_setting_that_the_service_could_not_use_stops_before_the_first_resourc
     assert told.startswith("superagent:service_settings")
 
 
-@pytest.mark.parametrize("name", sorted(owned() | {"database_url_file", "SUPERAGENT_PORT", "redis_url"}))
+@pytest.mark.parametrize("name", sorted(owned() | {"SUPERAGENT_PORT"}))
 def test_what_the_stack_decides_is_not_given_twice(name: str) -> None:
     assert f"service_settings.{name} is '(not shown)': this stack decides it itself" in refused({name: "x"})
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["jwt_key"], "service_secrets is 'jwt_key': not a secret of the service that a stack may give."),
+        (["cache_seconds"], "Name some of jwt_keys, trace_headers."),
+        (["database_url"], "not a secret of the service that a stack may give"),
+        (["database_owner_url"], "not a secret of the service that a stack may give"),
+        (["jwt_keys", "jwt_keys"], "jwt_keys counts once"),
+    ],
+)
+def test_a_stack_names_only_secrets_that_the_service_takes_from_it(names: list[str], sentence: str) -> None:
+    assert sentence in refused({}, service_secrets=json.dumps(names))
+
+
+def test_whoever_gives_a_secret_as_a_setting_is_told_where_it_belongs() -> None:
+    assert "Remove it, and add jwt_keys to superagent:service_secrets." in refused({"jwt_keys": "x"})
 
 
 @pytest.mark.parametrize(
@@ -161,6 +181,8 @@ def started(variables: dict[str, str], secrets: Path) -> service.Settings:
         "replica_url": "postgresql://u@h/d?sslmode=verify-full",
         "redis_url": "rediss://:t@h:6379/0",
         "providers.json": "{}",
+        "jwt_keys": "k1:" + "s" * 64,
+        "trace_headers": "",
     }.items():
         (secrets / name).write_text(value)
     return service.load(
@@ -172,13 +194,17 @@ def as_chosen(found: service.Settings) -> None:
     wanted: dict[str, Any] = {**CHOSEN, "trace_sample": 0.02}
     assert {name: getattr(found, name) for name in wanted} == wanted
     assert (found.environment, found.port, found.drain_seconds) == ("prod", 8000, 300)
+    assert found.jwt_keys is not None and found.jwt_keys.get_secret_value() == "k1:" + "s" * 64
+    assert found.trace_headers is not None and found.trace_headers.get_secret_value() == ""
 
 
 def test_an_instance_gives_them_to_the_service(tmp_path: Path) -> None:
     filler = "m" * (service_settings.LIMIT_BYTES - len(lines(CHOSEN)) - len(f"{PREFIX}JWT_AUDIENCE=\n"))
     full = {**CHOSEN, "jwt_audience": filler}
     tools = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/superagent-tools:2026.12.01"
-    found = recorded("prod", {"compute": "ec2", "tools_image": tools, "service_settings": json.dumps(full)})
+    found = recorded(
+        "prod", {"compute": "ec2", "tools_image": tools, "service_settings": json.dumps(full), **NAMED}
+    )
     [template] = [
         one
         for one in found.resources.values()
@@ -190,18 +216,35 @@ def test_an_instance_gives_them_to_the_service(tmp_path: Path) -> None:
     variables = dict(line.split("=", 1) for line in environment.splitlines())
     as_chosen(started(variables, tmp_path))
     assert variables["SUPERAGENT_JWT_AUDIENCE"] == filler
+    [script] = [one["content"] for one in written if one["path"] == "/usr/local/bin/superagent-secrets"]
+    fetched(script, found)
     decides(set(variables) - {f"{PREFIX}{name.upper()}" for name in full})
 
 
 def test_a_pod_gives_them_to_the_service(tmp_path: Path) -> None:
-    found = recorded("prod", {"compute": "eks", "service_settings": json.dumps(CHOSEN)})
+    found = recorded("prod", {"compute": "eks", "service_settings": json.dumps(CHOSEN), **NAMED})
     [objects] = [
         one for one in found.resources.values() if one.type.endswith(":ConfigMap") and one.name == "settings"
     ]
     variables = dict(objects.inputs["data"])
     as_chosen(started({**variables, f"{PREFIX}COLOUR": "blue"}, tmp_path))
     assert bootstrap.SECRETS == kubernetes_objects.SECRETS
+    [blue] = [one for one in found.resources.values() if one.name == "blue" and "Deployment" in one.type]
+    fetched(blue.inputs["spec"]["template"]["spec"]["initContainers"][0]["command"][-1], found)
     decides(set(variables) - {f"{PREFIX}{name.upper()}" for name in CHOSEN})
+
+
+def fetched(script: str, found: Recorded) -> None:
+    """The boxes exist, empty; who runs the service may read them, and its script does."""
+    policies = "".join(
+        str(one.inputs["policy"]) for one in found.resources.values() if "policy" in one.inputs
+    )
+    versions = [one.inputs for one in found.resources.values() if one.type.endswith(":SecretVersion")]
+    for name in ("jwt_keys", "trace_headers"):
+        assert f"given superagent/prod/{name})" in script
+        assert [one.name for one in found.resources.values() if one.type.endswith(":Secret")].count(name) == 1
+    assert len(versions) == 1, "the token of the cache alone has a value from here"
+    assert "secretsmanager:ListSecretVersionIds" in policies
 
 
 def lines(settings: dict[str, Any]) -> str:
@@ -210,6 +253,7 @@ def lines(settings: dict[str, Any]) -> str:
 
 def decides(variables: set[str]) -> None:
     """Whatever else is in the environment is refused in `service_settings`."""
+    variables -= {f"{PREFIX}JWT_KEYS_FILE", f"{PREFIX}TRACE_HEADERS_FILE"}
     assert {name.removeprefix(PREFIX).lower() for name in variables} <= owned()
 
 
