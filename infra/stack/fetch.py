@@ -45,8 +45,8 @@ class Sources:
 
 
 def script(sources: Sources, folder: str, owner: str | None = None) -> str:
-    """Write `database_url`, `replica_url`, `redis_url`, `providers.json` and what is `given` below `folder` (or the script's
-    first argument), readable by `owner` alone; with `FETCH_OWNER` also `database_owner_url`.
+    """Write `database_url`, `replica_url`, `redis_url`, `providers.json` and what is `given` below `folder`
+    (or the script's first argument), readable by `owner` alone; with `FETCH_OWNER` also `database_owner_url`.
 
     It may run again under a running service: a file is there whole, old or new, and what AWS does not answer
     stops the script (each answer is an assignment of its own: bash forgets a failure inside words). Every

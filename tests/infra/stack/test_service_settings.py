@@ -12,6 +12,8 @@ import yaml
 from pydantic import SecretStr
 
 from infra.errors import UserError
+from infra.local import slots
+from infra.local.layout import Layout
 from infra.preview.estate import Recorded
 from infra.stack import bootstrap, kubernetes_objects, service_settings
 from infra.stack.configuration import load
@@ -259,3 +261,14 @@ def decides(variables: set[str]) -> None:
 
 def test_a_value_is_written_as_the_service_reads_it() -> None:
     assert [text(one) for one in (True, 0.5, 3, "a b", {"a": 1})] == ["true", "0.5", "3", "a b", '{"a":1}']
+
+
+def test_the_local_system_passes_on_what_a_stack_may_give(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in given(CHOSEN).items():
+        monkeypatch.setenv(f"{PREFIX}{name}", value)
+    monkeypatch.setenv(f"{PREFIX}JWT_KEYS", "k1:hunter2")
+    passed = slots.service_environment(Layout(tmp_path))
+    assert {f"{PREFIX}{name}": value for name, value in given(CHOSEN).items()}.items() <= passed.items()
+    assert f"{PREFIX}JWT_KEYS" not in passed
