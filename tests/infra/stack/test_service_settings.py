@@ -238,15 +238,19 @@ def test_a_pod_gives_them_to_the_service(tmp_path: Path) -> None:
 
 def fetched(script: str, found: Recorded) -> None:
     """The boxes exist, empty; who runs the service may read them, and its script does."""
-    policies = "".join(
-        str(one.inputs["policy"]) for one in found.resources.values() if "policy" in one.inputs
-    )
+    [policy] = [
+        json.loads(one.inputs["policy"])
+        for one in found.resources.values()
+        if one.name in ("instance-policy", "superagent-policy")
+    ]
     versions = [one.inputs for one in found.resources.values() if one.type.endswith(":SecretVersion")]
     for name in ("jwt_keys", "trace_headers"):
         assert f"given superagent/prod/{name})" in script
         assert [one.name for one in found.resources.values() if one.type.endswith(":Secret")].count(name) == 1
+        for action in ("GetSecretValue", "ListSecretVersionIds"):
+            rights = [one for one in policy["Statement"] if one["Action"] == [f"secretsmanager:{action}"]]
+            assert any(f"secret:superagent/prod/{name}-" in one for one in rights[0]["Resource"])
     assert len(versions) == 1, "the token of the cache alone has a value from here"
-    assert "secretsmanager:ListSecretVersionIds" in policies
 
 
 def lines(settings: dict[str, Any]) -> str:
