@@ -63,7 +63,7 @@ def test_every_alert_has_a_case_that_fires_and_one_that_does_not_yet(name: str) 
         case
         for path in (ROOT / "tests").glob("*.yml")
         for group in yaml.safe_load(path.read_text())["tests"]
-        for case in group["alert_rule_test"]
+        for case in group.get("alert_rule_test", [])
         if case["alertname"] == name
     ]
     assert any(case["exp_alerts"] for case in cases)
