@@ -40,7 +40,8 @@ async def run(command: Sequence[str], what: str, environment: Mapping[str, str])
     except asyncio.CancelledError:
         process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), END_SECONDS)
+            async with asyncio.timeout(END_SECONDS):
+                await process.wait()
         except TimeoutError:
             process.kill()
         raise

@@ -96,7 +96,8 @@ class DebateEvents:
         """
         while True:
             try:
-                heard = await asyncio.wait_for(live.get(), KEEP_ALIVE_SECONDS)
+                async with asyncio.timeout(KEEP_ALIVE_SECONDS):
+                    heard = await live.get()
             except TimeoutError:
                 await exchange.write(STILL_HERE)
                 continue

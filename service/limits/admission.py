@@ -142,9 +142,8 @@ class Admission:
 
 
 async def _load_scripts(link: RedisLink) -> None:
-    replies = await asyncio.wait_for(
-        link.send(pack(("SCRIPT", "LOAD", ADMIT)) + pack(("SCRIPT", "LOAD", SETTLE)), 2), 2.0
-    )
+    async with asyncio.timeout(2.0):
+        replies = await link.send(pack(("SCRIPT", "LOAD", ADMIT)) + pack(("SCRIPT", "LOAD", SETTLE)), 2)
     for reply in replies:
         if isinstance(reply, RedisError):
             raise reply

@@ -97,7 +97,8 @@ class Database:
                 await self._prober
         if self._pool is not None:
             try:
-                await asyncio.wait_for(self._pool.close(), self._timeout)
+                async with asyncio.timeout(self._timeout):
+                    await self._pool.close()
             except (TimeoutError, OSError):
                 self._pool.terminate()
 

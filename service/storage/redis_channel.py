@@ -14,6 +14,7 @@ from service.storage.redis_link import Address, RedisError, pack
 
 RETRY_SECONDS: Final = 0.25
 PING_SECONDS: Final = 2.0
+CONNECT_SECONDS: Final = 2.0
 
 
 class RedisChannel:
@@ -56,9 +57,8 @@ class RedisChannel:
 
     async def _listen(self) -> None:
         address = self._address
-        reader, writer = await asyncio.wait_for(
-            asyncio.open_connection(address.host, address.port, ssl=address.tls), 2.0
-        )
+        async with asyncio.timeout(CONNECT_SECONDS):
+            reader, writer = await asyncio.open_connection(address.host, address.port, ssl=address.tls)
         replies = hiredis.Reader(replyError=RedisError)
         try:
             for command in [*address.handshake(), ("SUBSCRIBE", self._channel)]:
@@ -66,10 +66,10 @@ class RedisChannel:
             while True:
                 # A dead peer is found by pings: without traffic a half-open connection looks alive.
                 try:
-                    data = await asyncio.wait_for(reader.read(65_536), PING_SECONDS)
+                    data = await _read(reader)
                 except TimeoutError:
                     writer.write(pack(("PING",)))
-                    data = await asyncio.wait_for(reader.read(65_536), PING_SECONDS)
+                    data = await _read(reader)
                 if not data:
                     raise EOFError
                 replies.feed(data)
@@ -88,3 +88,8 @@ class RedisChannel:
             await self._on_connect()
         elif reply[0] == b"message":
             self._on_message(reply[2])
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(PING_SECONDS):
+        return await reader.read(65_536)

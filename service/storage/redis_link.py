@@ -210,7 +210,8 @@ class RedisLink:
         watchdog: asyncio.Task[None] | None = None
         while True:
             try:
-                connection = await asyncio.wait_for(self._connect(), self._timeout * 4)
+                async with asyncio.timeout(self._timeout * 4):
+                    connection = await self._connect()
                 self._connection = connection
                 failures = 0
                 self._turn(True)
@@ -236,7 +237,8 @@ class RedisLink:
         try:
             for command in address.handshake():
                 _raise(await connection.send(pack(command), 1))
-            await asyncio.wait_for(connection.send(pack(("PING",)), 1), self._timeout)
+            async with asyncio.timeout(self._timeout):
+                await connection.send(pack(("PING",)), 1)
             fresh = RedisLink(address, self._timeout)
             fresh._connection, fresh.available = connection, True
             for prepare in self.on_connect:

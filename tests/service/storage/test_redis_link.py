@@ -131,3 +131,25 @@ async def test_a_caller_that_left_does_not_shift_the_others_replies(valkey_serve
 def test_a_wrong_url_is_told(url: str) -> None:
     with pytest.raises(ValueError, match="redis://"):
         Address(url)
+
+
+async def test_an_end_in_the_instant_in_which_connecting_fails_is_an_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The cancellation must not be lost to the failure, or the process never leaves."""
+    link = RedisLink(Address("redis://127.0.0.1:1/0"), 10.0)
+    attempt: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    trying = asyncio.Event()
+
+    async def connect() -> Any:
+        trying.set()
+        return await attempt
+
+    monkeypatch.setattr(link, "_connect", connect)
+    starting = asyncio.create_task(link.start())
+    await trying.wait()
+    attempt.set_exception(ConnectionRefusedError())
+    closing = asyncio.create_task(link.close())
+    ended, _ = await asyncio.wait({closing}, timeout=5)
+    assert ended
+    starting.cancel()
