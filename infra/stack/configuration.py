@@ -20,6 +20,8 @@ from infra.stack.profiles import ENVIRONMENTS, profile
 from infra.stack.settings import Settings
 
 NAMESPACE: Final = f"{PROJECT}:"
+UNSHOWN: Final = ("service_settings", "service_secrets")
+"""Somebody will paste a secret there one day."""
 FOREIGN_NAMESPACES: Final = ("aws:", "kubernetes:", "pulumi:")
 """Keys of providers and of Pulumi itself may stand beside ours."""
 
@@ -65,15 +67,19 @@ def _value(key: str, text: str) -> Any:
         return json.loads(text)
     except ValueError as broken:
         raise UserError(
-            f"superagent:{key} is {text!r}, which is no JSON ({broken}).",
+            f"superagent:{key} is {_shown(key, text)}, which is no JSON ({broken}).",
             "Write it as a JSON list or object.",
         ) from None
+
+
+def _shown(key: str, value: Any) -> str:
+    return "[not shown]" if key.startswith(UNSHOWN) else repr(value)
 
 
 def _unknown(key: str, value: Any) -> UserError:
     close = difflib.get_close_matches(key, Settings.model_fields, n=1)
     return UserError(
-        f"superagent:{key} is {value!r}, but no such key exists.",
+        f"superagent:{key} is {_shown(close[0] if close else key, value)}, but no such key exists.",
         f"Did you mean superagent:{close[0]}?" if close else "Pulumi.yaml lists every key; remove this one.",
     )
 
@@ -88,11 +94,11 @@ def _malformed(invalid: ValidationError) -> UserError:
         )
     if first["type"] == "tuple_type":
         return UserError(
-            f"superagent:{key} is {first['input']!r}, which is no list.",
-            f"Write it as a JSON list: ['{first['input']}'].".replace("'", '"'),
+            f"superagent:{key} is {_shown(key, first['input'])}, which is no list.",
+            f"Write it as a JSON list: ['{'NAME' if key in UNSHOWN else first['input']}'].".replace("'", '"'),
         )
     return UserError(
-        f"superagent:{key} is {first['input']!r}: {rule}.",
+        f"superagent:{key} is {_shown(key, first['input'])}: {rule}.",
         f"Mend it: pulumi config set superagent:{key} VALUE.",
     )
 

@@ -159,6 +159,23 @@ def test_a_secret_is_refused_and_not_shown(ours: dict[str, Any]) -> None:
     assert "hunter2" not in refused(ours)
 
 
+@pytest.mark.parametrize(
+    ("key", "pasted"),
+    [
+        ("service_settings", '{"jwt_keys": "kid:canary"'),
+        ("service_settings", "canary"),
+        ("service_secrets", "canary"),
+        ("service_secrets", '["jwt_keys", {"canary": 1}]'),
+        ("service_setting", "canary"),
+    ],
+)
+def test_what_was_pasted_in_a_wrong_form_is_not_shown_either(key: str, pasted: str) -> None:
+    with pytest.raises(UserError) as refused:
+        load("prod", {**PROD, f"superagent:{key}": pasted})
+    assert key in refused.value.message
+    assert "canary" not in refused.value.message
+
+
 def test_a_longer_idle_time_than_the_service_keeps_connections_is_refused() -> None:
     assert "keep_alive_seconds is 310.0" in refused({}, idle_timeout_seconds="310")
     assert load(
