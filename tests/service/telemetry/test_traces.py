@@ -147,7 +147,8 @@ async def test_a_stream_is_timed_to_its_first_token_and_to_its_end(
         spans = {one.name: one for one in await client.spans(await client.chat("steady/echo", stream=True))}
         call, stream = spans["chat echo"], spans["stream"]
         assert call.attributes["gen_ai.request.stream"] is True
-        assert 0 <= call.attributes["gen_ai.response.time_to_first_chunk"] <= (call.end - call.start) / 1e9
+        whole = spans["POST /v1/chat/completions"]  # counted from the try, whose span begins a moment later
+        assert 0 <= call.attributes["gen_ai.response.time_to_first_chunk"] <= (whole.end - whole.start) / 1e9
         assert call.attributes["gen_ai.usage.output_tokens"] > 0
         assert "first_token" in call.events and "first_token" in stream.events
         assert stream.start <= call.start and call.end <= stream.end and not stream.failed
