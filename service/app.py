@@ -72,9 +72,8 @@ class Service:
         self.link = self._link()
         self.leases = Leases(self.link)
         self.journal = Journal(settings.journal_dir)
-        self.shipper = Shipper(
-            self.journal, self.database, self.metrics.journal_pending.set, self._rejected_row
-        )
+        metrics.journal_pending.labels().set_function(lambda: self.journal.pending)
+        self.shipper = Shipper(self.journal, self.database, self._rejected_row)
 
         # who asks, and how much they may
         self.audit = Audit(self.database, metrics, self.log)

@@ -68,18 +68,16 @@ class Position(Struct):
 
 
 class Shipper:
-    """One background task. `on_pending` hears the number of rows that wait."""
+    """One background task; `journal.pending` is at any time the number of rows that wait."""
 
     def __init__(
         self,
         journal: Journal,
         database: Database,
-        on_pending: Callable[[int], None],
         on_rejected: Callable[[str], None],
     ) -> None:
         self._journal = journal
         self._database = database
-        self._on_pending = on_pending
         self._on_rejected = on_rejected
         self._position = Position()
         self._position_file = -1
@@ -88,7 +86,6 @@ class Shipper:
     async def start(self) -> None:
         self._position = self._read_position()
         self._journal.pending = self._waiting()
-        self._on_pending(self._journal.pending)
         self._task = forever(self._run, "usage-shipper")
 
     async def close(self, seconds: float = 5.0) -> None:
@@ -117,8 +114,6 @@ class Shipper:
                     pass
             except StoreUnavailable:
                 pause = RETRY_SECONDS
-            finally:  # whatever it was: who watches must see that rows wait
-                self._on_pending(self._journal.pending)
             if loop.time() - synced >= 1.0 and self._journal.dirty:
                 synced = loop.time()
                 with contextlib.suppress(OSError):

@@ -69,7 +69,7 @@ async def test_rows_are_shipped_after_a_drivers_own_error(tmp_path: Path, monkey
         shipped.set()
 
     monkeypatch.setattr(Shipper, "_copy", copy)
-    shipper = Shipper(journal, Database("postgresql://nowhere"), lambda pending: None, lambda text: None)
+    shipper = Shipper(journal, Database("postgresql://nowhere"), lambda text: None)
     await shipper.start()
     journal.append(row(1))
     await asyncio.wait_for(shipped.wait(), 10)

@@ -47,7 +47,7 @@ async def test_only_one_kind_of_failure_and_every_row_once(tmp_path: Path) -> No
         async def write(name: int) -> None:
             journal = Journal(tmp_path / str(name))
             journal.open()
-            shipper = Shipper(journal, database, lambda pending: None, lambda text: None)
+            shipper = Shipper(journal, database, lambda text: None)
             number = 0
             while not ending.is_set() or shipper._next()[0]:
                 if not ending.is_set():

@@ -34,7 +34,7 @@ class Ledger:
         self.rejected: list[str] = []
         self.journal = Journal(folder, segment_bytes)
         self.journal.open()
-        self.shipper = Shipper(self.journal, database, lambda pending: None, self.rejected.append)
+        self.shipper = Shipper(self.journal, database, self.rejected.append)
         self.shipper._position = self.shipper._read_position()
 
     async def ship(self) -> None:
@@ -141,24 +141,3 @@ async def test_shipped_segments_go_away_but_not_while_a_stream_of_theirs_is_open
     await ledger.ship()
     assert len(ledger.journal.segments()) <= 2
     ledger.journal.close()
-
-
-async def test_an_error_nobody_foresaw_still_tells_how_many_rows_wait(
-    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whoever watches must see them pile up, whatever the reason is."""
-
-    async def surprise(_: bytes) -> None:
-        raise RuntimeError("nobody foresaw this")
-
-    told: list[int] = []
-    journal = Journal(tmp_path)
-    journal.open()
-    shipper = Shipper(journal, database, told.append, lambda reason: None)
-    monkeypatch.setattr(shipper, "_store", surprise)
-    for number in range(3):
-        journal.append(row(number))
-    with pytest.raises(RuntimeError, match="nobody foresaw this"):
-        await shipper._run()
-    assert told == [3]
-    journal.close()
