@@ -288,7 +288,7 @@ class Pipeline:
             usage = ctx.usage
             used = usage.input_tokens + usage.output_tokens if usage is not None else 0
             cost = 0.0 if call.free else ctx.cost_usd
-            self._admission.settle(call.plan, used - call.estimate, round(cost * 1e6) - call.reserved)
+            self._admission.settle(call.plan, call.estimate, used, round(cost * 1e6) - call.reserved)
         fields = exchange.fields
         fields |= {
             "outcome": outcome,

@@ -129,7 +129,7 @@ class Calls:
                     answered = await self._one(step, target, ctx, start)
                 finally:
                     used = step.input_tokens + step.output_tokens
-                    self._admission.settle(plan, used - tokens, round(ctx.cost_usd * 1e6) - reserved)
+                    self._admission.settle(plan, tokens, used, round(ctx.cost_usd * 1e6) - reserved)
                 if answered is not None:
                     return answered
             return None

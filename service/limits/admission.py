@@ -53,7 +53,7 @@ class Admission:
         if not decision.scope:
             overall, _ = await self._admit(shared, 0, 0, "", requests)
             if overall.scope:
-                self.settle(plan, -tokens, -reserve_micro)
+                self.settle(plan, tokens, 0, -reserve_micro)
                 return overall, None
         return decision, cached
 
@@ -81,12 +81,12 @@ class Admission:
             return await self._again(link, plan, tokens, reserve_micro, requests, answer), cached
         return read(plan, answer), cached
 
-    def settle(self, plan: Plan, token_change: int, micro_change: int) -> None:
-        """Correct the reservations by what really was used. Sent without waiting."""
+    def settle(self, plan: Plan, tokens: int, used: int, micro_change: int) -> None:
+        """Correct the reservations (`tokens` as admitted) by what really was used. Sent without waiting."""
         if plan.budget_key in self._local_spend:
             self._local_spend[plan.budget_key] += micro_change
         if self._link is not None and self._link.available:
-            command = settle_command(plan, token_change, micro_change)
+            command = settle_command(plan, tokens, used, micro_change)
             if command is not None:
                 self._link.post(command, 1, plan.tag)
 

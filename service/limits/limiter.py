@@ -162,16 +162,17 @@ def _heavier(plan: Plan, tokens: int, reserve_micro: int, requests: int) -> byte
     return pack(("EVALSHA", ADMIT_SHA, len(keys), *keys, *arguments))
 
 
-def settle_command(plan: Plan, token_change: int, micro_change: int) -> bytes | None:
-    """What corrects the reservations after the call; None when there is nothing to correct."""
-    tokens = plan.tokens if token_change else None
+def settle_command(plan: Plan, tokens: int, used: int, micro_change: int) -> bytes | None:
+    """What corrects the reservation of `tokens` after the call; None when there is nothing to correct."""
+    bucket, change = plan.tokens, 0
+    if bucket is not None:  # never charged more than it holds, so no more comes back
+        change = round((used - min(tokens, bucket.burst)) * bucket.emission)
     budget = plan.budget_key if micro_change else ""
-    if tokens is None:
+    if bucket is None or not change:
         return evalsha(SETTLE_SHA, budget, micro_change) if budget else None
-    change = round(token_change * tokens.emission)
     if budget:
-        return pack(("EVALSHA", SETTLE_SHA, 2, tokens.key, budget, change, micro_change))
-    return evalsha(SETTLE_SHA, tokens.key, change)
+        return pack(("EVALSHA", SETTLE_SHA, 2, bucket.key, budget, change, micro_change))
+    return evalsha(SETTLE_SHA, bucket.key, change)
 
 
 def read(plan: Plan, answer: list[int]) -> Decision:

@@ -51,23 +51,22 @@ return answer
 """
 
 # KEYS: a token bucket or '', a budget counter or ''. ARGV: µs to add (may be negative), micro-USD to add.
+# A bucket that is gone was full again; what was used beyond the reservation since is charged all the same.
 # A counter that is gone stays gone: it is loaded afresh, with this call already in the ledger.
 SETTLE: Final = """
 for i = 1, #KEYS do
-  local value = redis.call('GET', KEYS[i])
-  if value then
-    local change = tonumber(ARGV[i])
-    if string.sub(KEYS[i], -1) == 't' then
-      local left = redis.call('PTTL', KEYS[i])
-      local life = left + math.ceil(change / 1000)
-      if life > 0 then
-        redis.call('SET', KEYS[i], string.format('%.0f', tonumber(value) + change), 'PX', life)
-      else
-        redis.call('DEL', KEYS[i])
-      end
+  local value, change = redis.call('GET', KEYS[i]), tonumber(ARGV[i])
+  if string.sub(KEYS[i], -1) == 't' then
+    local time = redis.call('TIME')
+    local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+    local ahead = math.max((tonumber(value) or now) - now, 0) + change
+    if ahead > 0 then
+      redis.call('SET', KEYS[i], string.format('%.0f', now + ahead), 'PX', math.ceil(ahead / 1000) + 1)
     else
-      redis.call('INCRBY', KEYS[i], change)
+      redis.call('DEL', KEYS[i])
     end
+  elseif value then
+    redis.call('INCRBY', KEYS[i], change)
   end
 end
 return 0

@@ -99,15 +99,29 @@ ROWS: Final = (
     Mutation(
         "what a call used beyond its reservation is charged",
         "service/limits/limiter.py",
-        "round(token_change * tokens.emission)",
-        "min(0, round(token_change * tokens.emission))",
+        "change = round((used - min(tokens, bucket.burst)) * bucket.emission)",
+        "change = min(0, round((used - min(tokens, bucket.burst)) * bucket.emission))",
         (ADMIT + "test_more_used_than_reserved_is_charged_afterwards",),
+    ),
+    Mutation(
+        "no more comes back than was charged",
+        "service/limits/limiter.py",
+        "change = round((used - min(tokens, bucket.burst)) * bucket.emission)",
+        "change = round((used - tokens) * bucket.emission)",
+        (ADMIT + "test_no_more_comes_back_than_was_charged",),
+    ),
+    Mutation(
+        "an answer that took longer than its reservation lasts is charged",
+        "service/limits/script.py",
+        "(tonumber(value) or now) - now, 0) + change",
+        "(tonumber(value) or now) - now, 0) + (value and change or 0)",
+        (ADMIT + "test_an_answer_that_took_longer_than_its_reservation_lasts_is_charged",),
     ),
     Mutation(
         "a call settles what it reserved",
         "service/api/pipeline.py",
-        "            self._admission.settle(call.plan, used - call.estimate,",
-        "            (lambda *_: None)(call.plan, used - call.estimate,",
+        "            self._admission.settle(call.plan, call.estimate, used,",
+        "            (lambda *_: None)(call.plan, call.estimate, used,",
         (REFUSALS + "test_tokens_per_minute_count_what_was_written_too",),
     ),
     Mutation(

@@ -69,7 +69,7 @@ async def test_what_was_reserved_and_not_used_comes_back(link: RedisLink) -> Non
     mine = plan(budget=1.0, limits=Limits(tokens_per_minute=1000))
     assert (await admission.admit(mine, 900, 900_000))[0].scope == ""
     assert (await admission.admit(mine, 900, 0))[0].scope == "tokens"
-    admission.settle(mine, 10 - 900, 10_000 - 900_000)
+    admission.settle(mine, 900, 10, 10_000 - 900_000)
     assert (await admission.admit(mine, 900, 900_000))[0].scope == ""
 
 
@@ -78,7 +78,7 @@ async def test_more_used_than_reserved_is_charged_afterwards(link: RedisLink) ->
     await link.start()
     mine = plan(limits=Limits(tokens_per_minute=1000))
     await admission.admit(mine, 10, 0)
-    admission.settle(mine, 990, 0)
+    admission.settle(mine, 10, 1000, 0)
     assert (await admission.admit(mine, 10, 0))[0].scope == "tokens"
 
 
@@ -90,6 +90,31 @@ async def test_a_request_larger_than_the_limit_waits_for_a_full_bucket_but_not_f
     mine = plan(limits=Limits(tokens_per_minute=1000))
     assert (await admission.admit(mine, 5000, 0))[0].scope == ""
     assert (await admission.admit(mine, 1, 0))[0].scope == "tokens"
+
+
+async def test_no_more_comes_back_than_was_charged(link: RedisLink) -> None:
+    """Who asks for room for an endless answer is charged a full bucket, and what it used stays used."""
+    admission = Admission(link, LocalBuckets(), Spent(0.0))
+    await link.start()
+    mine = plan(limits=Limits(tokens_per_minute=1000))
+    assert (await admission.admit(mine, 5000, 0))[0].scope == ""
+    admission.settle(mine, 5000, 900, 0)
+    assert (await admission.admit(mine, 200, 0))[0].scope == "tokens"
+    assert (await admission.admit(mine, 100, 0))[0].scope == ""
+
+
+async def test_an_answer_that_took_longer_than_its_reservation_lasts_is_charged(link: RedisLink) -> None:
+    admission = Admission(link, LocalBuckets(), Spent(0.0))
+    await link.start()
+    mine = plan(limits=Limits(tokens_per_minute=600))
+    assert mine.tokens is not None
+    await admission.admit(mine, 1, 0)
+    async with asyncio.timeout(20):
+        while await link.call("EXISTS", mine.tokens.key):
+            await asyncio.sleep(0.005)
+    admission.settle(mine, 1, 6_000, 0)
+    assert (await admission.admit(mine, 100, 0))[0].scope == "tokens"
+    assert 0 < await link.call("PTTL", mine.tokens.key) <= 600_000
 
 
 async def test_a_flushed_script_is_loaded_again(link: RedisLink) -> None:
