@@ -16,7 +16,7 @@ from service.api.gate import Gate
 from service.api.refusals import limit_lines, refused
 from service.auth.permissions import Principal
 from service.limits.admission import Admission
-from service.limits.limiter import Plans
+from service.limits.limiter import Plan, Plans
 from service.telemetry.metrics import Metrics
 
 T = TypeVar("T")
@@ -50,14 +50,22 @@ class Door:
     async def enter(self, exchange: Exchange, permission: str) -> Principal:
         """The principal. Raises `ApiError` 401, 403 or 429, or `StoreUnavailable`."""
         principal = await self._gate.admit(exchange, permission)
-        plan = self._plans.plan(principal, exchange.template, calls_models=False)
+        await self._count(exchange, self._plans.plan(principal, exchange.template, calls_models=False))
+        return principal
+
+    async def count(self, exchange: Exchange, principal: Principal) -> None:
+        """After `admit`, for what is refused before the pipeline sees it: a refusal is no free request.
+        Raises `ApiError` 429 or 402.
+        """
+        await self._count(exchange, self._plans.plan(principal, exchange.template))
+
+    async def _count(self, exchange: Exchange, plan: Plan) -> None:
         decision, _ = await self._admission.admit(plan, 0, 0)
         if decision.limit:
             exchange.lines += limit_lines(decision)
         if decision.scope:
             self.limited(decision.scope)
             raise refused(decision)
-        return principal
 
     def limited(self, scope: str) -> None:
         """Count a refusal for too much; `scope` as in `superagent_rate_limited_total`."""

@@ -82,15 +82,16 @@ class Sessions:
         wanted = await body(exchange, TURN, self._max_body)
         account = principal.account
         try:
-            session = await self._store.begin_turn(account, path_parameter(exchange, "id"))
-        except Conflict:
-            raise ApiError(
-                409, "A message of this session is being answered; send yours after it.", retry_after=1
-            ) from None
-        if session is None:
-            raise _unknown()
+            session = await self._begin(account, path_parameter(exchange, "id"))
+        except ApiError:
+            await self._door.count(exchange, principal)
+            raise
         try:
-            messages = fitting(session, wanted)
+            try:
+                messages = fitting(session, wanted)
+            except ApiError:
+                await self._door.count(exchange, principal)
+                raise
             request = CanonicalRequest(
                 model=session.model,
                 messages=(*_system(session), *messages),
@@ -105,6 +106,17 @@ class Sessions:
                 await self._whole(call, session)
         finally:
             self._store.end_turn(account, session.id)
+
+    async def _begin(self, account: str, identity: str) -> Conversation:
+        try:
+            session = await self._store.begin_turn(account, identity)
+        except Conflict:
+            raise ApiError(
+                409, "A message of this session is being answered; send yours after it.", retry_after=1
+            ) from None
+        if session is None:
+            raise _unknown()
+        return session
 
     async def _whole(self, call: Call, session: Conversation) -> None:
         exchange = call.exchange

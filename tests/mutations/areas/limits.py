@@ -104,6 +104,13 @@ ROWS: Final = (
         (ADMIT + "test_more_used_than_reserved_is_charged_afterwards",),
     ),
     Mutation(
+        "a session's turn that is refused counts as a request",
+        "service/api/sessions.py",
+        "        except ApiError:\n            await self._door.count(exchange, principal)\n            raise\n        try:\n",
+        "        except ApiError:\n            raise\n        try:\n",
+        ("tests/service/api/test_sessions.py::test_a_turn_that_is_refused_counts_as_any_request",),
+    ),
+    Mutation(
         "no more comes back than was charged",
         "service/limits/limiter.py",
         "change = round((used - min(tokens, bucket.burst)) * bucket.emission)",

@@ -153,6 +153,32 @@ async def test_nobody_reaches_anothers_session(talk: Talk) -> None:
     assert talk.router.calls == 0
 
 
+@pytest.mark.parametrize("refusal", ["unknown", "busy", "too long"])
+async def test_a_turn_that_is_refused_counts_as_any_request(talk: Talk, refusal: str) -> None:
+    body = {"name": "app", "permissions": ["chat"], "limits": {"requests_per_minute": 1, "burst": 3}}
+    admin = {"authorization": f"Bearer {create_key(talk.database_url, 'admin')}"}
+    made = await talk.client.post("/admin/api-keys", json=body, headers=admin)
+    talk.client.headers["authorization"] = f"Bearer {made.json()['key']}"
+    session = await talk.client.post("/v1/sessions", json={"model": "m"})
+    talk.path = f"/v1/sessions/{session.json()['id']}"
+    content, status = "x", 404
+    if refusal == "unknown":
+        talk.path = "/v1/sessions/sess_" + "0" * 32
+    elif refusal == "too long":
+        content, status = "word " * 100_000, 400
+    else:
+        busy, status = talk.say("first"), 409
+        await talk.asked(1)
+    left = 1 if refusal == "busy" else 2
+    answers = [await talk.say(content) for _ in range(left + 1)]
+    assert [one.status_code for one in answers] == [*[status] * left, 429]
+    assert [one.headers["x-ratelimit-remaining"] for one in answers[-2:]] == ["0", "0"]
+    if refusal == "busy":
+        talk.router.say("answer")
+        talk.router.finish()
+        assert (await busy).status_code == 200
+
+
 async def test_a_session_ends_after_its_time_and_each_turn_begins_it_anew(talk: Talk, redis: Valkey) -> None:
     made = await talk.client.post("/v1/sessions", json={"model": "m", "ttl_seconds": 1000})
     path = f"/v1/sessions/{made.json()['id']}"
