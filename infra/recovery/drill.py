@@ -34,9 +34,12 @@ from infra.stack.environment import client_config
 KEPT = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 """Of the caller's environment, what the clean process gets; AWS settings come on top."""
 RUNS = "the drill runs to its end"
+LONGEST_SECONDS = 5 * 3600.0
+"""Before whoever started it loses patience (infra/stack/schedule.py, .github/workflows/drill.yml) and ends this
+process too: then nobody would write the report of a drill that hangs."""
 
 
-def in_clean_process(job: dict[str, Any], seconds: float = 6 * 3600) -> dict[str, Any]:
+def in_clean_process(job: dict[str, Any], seconds: float = LONGEST_SECONDS) -> dict[str, Any]:
     """Run `job` in a process that shares nothing with this one but the bucket; its report as a document.
 
     Raises `UserError` when there is no such backup. A process that dies or hangs is a failed drill.

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from infra.errors import UserError
 from infra.home import CHECKOUT
 from infra.recovery import drill, report
 from infra.recovery.database import Address
 from infra.recovery.report import Check, Report
+from infra.stack.identity import SESSION_HOURS
+from infra.stack.schedule import Plan
 from tests.infra.recovery.conftest import Cloud, back_up
 from tests.parts import REGION
 
@@ -111,6 +114,16 @@ def test_a_drill_that_dies_or_hangs_is_a_failed_one(monkeypatch: pytest.MonkeyPa
     assert "ended with status 1" in dead["checks"][0]["told"]
     page = report.markdown(Report(**{k: v for k, v in dead.items() if k not in ("passed", "checks")}))
     assert "| RPO: data older than the drill by | unknown |" in page
+
+
+def test_a_drill_that_hangs_is_told_before_whoever_started_it_ends_it() -> None:
+    """The scheduled job kills its command, and a CronJob or a workflow its machine: neither writes a report."""
+    [scheduled] = [job for job in Plan().jobs() if job.name == "drill"]
+    workflow = yaml.safe_load((CHECKOUT / ".github/workflows/drill.yml").read_text())
+    minutes = workflow["jobs"]["drill"]["timeout-minutes"]
+    to_sign_and_keep_it = 600
+    assert drill.LONGEST_SECONDS + to_sign_and_keep_it < min(scheduled.deadline_seconds, minutes * 60)
+    assert drill.LONGEST_SECONDS + to_sign_and_keep_it < SESSION_HOURS["drill"] * 3600
 
 
 REPORT = Report(
