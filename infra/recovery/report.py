@@ -14,13 +14,15 @@ import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError
 
 from infra.errors import OperationFailed, UserError
 from infra.local.layout import write
 
+SIZE: Final = 32
+"""Bytes of an HMAC-SHA-256."""
 Mac = Callable[[bytes], bytes]
 
 
@@ -101,7 +103,7 @@ def genuine(found: dict[str, Any], check: Callable[[bytes, bytes], bool]) -> boo
     body = {key: value for key, value in found.items() if key != "signature"}
     try:
         signature = base64.b64decode(found["signature"], validate=True)
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, TypeError):
         return False
     return check(_canonical(body), signature)
 
@@ -146,6 +148,8 @@ def kms_mac(kms: Any, key: str) -> tuple[Mac, Callable[[bytes, bytes], bool]]:
         return made
 
     def check(data: bytes, signature: bytes) -> bool:
+        if len(signature) != SIZE:
+            return False  # KMS calls some of these a wrong request, as if it had not looked
         try:
             answer = kms.verify_mac(Message=data, KeyId=key, MacAlgorithm="HMAC_SHA_256", Mac=signature)
         except kms.exceptions.KMSInvalidMacException:

@@ -42,9 +42,13 @@ def tell_failure(place: Context, kind: Kind) -> None:
 
 
 def tell_drill(place: Context) -> None:
-    """Write the outcome of the last drill for the local collector."""
+    """Write the outcome of the last drill for the local collector; a warning when it cannot be read."""
     registry = CollectorRegistry()
-    register_drills(registry, place.name, Bucket(place.store, signing.checker(place)).drills())
+    try:
+        register_drills(registry, place.name, Bucket(place.store, signing.checker(place)).drills())
+    except OperationFailed as failed:
+        console.err.print(f"[yellow]![/yellow] The metrics of the drills are as before: {failed.message}")
+        return
     metrics.publish(registry, metrics_folder(), f"drill_{place.name}")
 
 

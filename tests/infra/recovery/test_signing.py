@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from infra.cli import main
 from infra.errors import OperationFailed
-from infra.recovery import context, facts, report, signing
+from infra.recovery import context, drill, facts, report, signing
 from infra.recovery.context import Context
 from infra.stack.environment import Environment
 from infra.stack.outputs import StackOutputs
@@ -92,4 +92,30 @@ def test_without_a_key_to_check_with_nothing_is_said_about_a_report(cloud: Cloud
 def test_kms_that_does_not_answer_is_no_forgery(cloud: Cloud, place: Context) -> None:
     _, verify = report.kms_mac(cloud.kms, "arn:aws:kms:eu-central-1:123456789012:key/none")
     with pytest.raises(OperationFailed, match="KMS does not check"):
-        verify(b"x", b"y")
+        verify(b"x", b"y" * report.SIZE)
+
+
+def test_a_drill_that_passed_has_passed_also_when_its_metrics_cannot_be_read(
+    cloud: Cloud, place: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hours of work, and a report that is signed and kept: no listing that fails may make it a failure."""
+
+    def away(self: facts.Bucket) -> None:
+        raise OperationFailed("Could not list bucket b: SlowDown.")
+
+    monkeypatch.setattr(facts.Bucket, "drills", away)
+    monkeypatch.setattr(drill, "in_clean_process", lambda job: report.document(REPORT))
+    done = CliRunner().invoke(main, ["drill", "--stack", "prod"])
+    assert done.exit_code == 0, done.output
+    assert "Restore drill of test: passed" in done.output
+    assert "SlowDown" in done.output
+    assert check("latest").exit_code == 0
+
+
+@pytest.mark.parametrize("signature", [5, None, ["x"], "é", "", "AAAA", "A" * 40_000])
+def test_a_signature_that_is_none_is_not_believed(cloud: Cloud, place: Context, signature: Any) -> None:
+    mac, by = signing.signer(place)
+    broken = {**report.signed(REPORT, mac, by), "signature": signature}
+    cloud.store.put(f"{facts.REPORTS}a.json", json.dumps(broken).encode())
+    done = check("latest")
+    assert (done.exit_code, "do not believe it" in done.output) == (1, True), done.output
