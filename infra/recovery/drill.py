@@ -35,8 +35,8 @@ KEPT = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 """Of the caller's environment, what the clean process gets; AWS settings come on top."""
 RUNS = "the drill runs to its end"
 LONGEST_SECONDS = 5 * 3600.0
-"""Before whoever started it loses patience (infra/stack/schedule.py, .github/workflows/drill.yml) and ends this
-process too: then nobody would write the report of a drill that hangs."""
+"""Before whoever started it (infra/stack/schedule.py, .github/workflows/drill.yml) loses patience and ends
+this process too: then nobody would write the report of a drill that hangs."""
 
 
 def in_clean_process(job: dict[str, Any], seconds: float = LONGEST_SECONDS) -> dict[str, Any]:

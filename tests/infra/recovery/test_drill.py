@@ -117,7 +117,7 @@ def test_a_drill_that_dies_or_hangs_is_a_failed_one(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_drill_that_hangs_is_told_before_whoever_started_it_ends_it() -> None:
-    """The scheduled job kills its command, and a CronJob or a workflow its machine: neither writes a report."""
+    """The scheduled job kills its command, a CronJob or a workflow its machine: neither writes a report."""
     [scheduled] = [job for job in Plan().jobs() if job.name == "drill"]
     workflow = yaml.safe_load((CHECKOUT / ".github/workflows/drill.yml").read_text())
     minutes = workflow["jobs"]["drill"]["timeout-minutes"]

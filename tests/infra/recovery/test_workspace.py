@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +59,35 @@ def test_a_folder_that_has_no_lock_yet_is_given_time(tmp_path: Path) -> None:
     os.utime(made, (long_ago, long_ago))
     workspace.sweep("restore", tmp_path)
     assert not made.exists()
+
+
+def test_what_somebody_put_into_a_folder_of_such_a_name_stays(tmp_path: Path) -> None:
+    theirs = tmp_path / "superagent-restore-of-last-week"
+    theirs.mkdir()
+    (theirs / "notes").touch()
+    long_ago = time.time() - 2 * workspace.YOUNG_SECONDS
+    os.utime(theirs, (long_ago, long_ago))
+    workspace.sweep("restore", tmp_path)
+    assert (theirs / "notes").exists()
+
+
+def test_a_folder_swept_in_the_instant_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, swept = fcntl.flock, []
+
+    def late(file: Any, operation: int) -> None:
+        if operation == fcntl.LOCK_EX and not swept:
+            swept.extend(left(tmp_path))
+            in_child(lambda: workspace.sweep("restore", tmp_path))
+        lock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with workspace.folder("restore", tmp_path) as mine:
+        assert swept and not swept[0].exists()
+        assert left(tmp_path) == [mine]
+        in_child(lambda: workspace.sweep("restore", tmp_path))
+        assert mine.exists()
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
