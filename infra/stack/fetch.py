@@ -18,7 +18,8 @@ AUTHORITIES: Final = "https://truststore.pki.rds.amazonaws.com"
 GIVEN: Final = """given() {
   local count value
   count=$(
-    aws secretsmanager list-secret-version-ids --secret-id "$1" --query 'length(Versions)' --output text
+    aws secretsmanager list-secret-version-ids --secret-id "$1" --output text \\
+      --query 'length(Versions || `[]`)'
   ) || return
   [ "$count" != 0 ] || return 0
   value=$(secret "$1") || return
@@ -96,10 +97,10 @@ host=$(describe "$instance" Endpoint.Address)
 port=$(describe "$instance" Endpoint.Port)
 url() {{ printf 'postgresql://%s@%s:%s/%s?%s' "$1" "$2" "$port" "$database" "$tls"; }}
 url {sources.database_user} "$host" | put database_url
-replica=$(describe "$instance" "ReadReplicaDBInstanceIdentifiers[0]")
-reader=None
 # A replica of another region is named by its ARN; one that is still being made has no address.
-case $replica in None | arn:*) ;; *) reader=$(describe "$replica" Endpoint.Address) ;; esac
+replica=$(describe "$instance" "ReadReplicaDBInstanceIdentifiers[?!starts_with(@, 'arn:')] | [0]")
+reader=None
+[ "$replica" = None ] || reader=$(describe "$replica" Endpoint.Address)
 [ "$reader" != None ] || reader=$host
 url {sources.database_user} "$reader" | put replica_url
 if [ -n "${{{AS_OWNER}:-}}" ]; then

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -167,16 +168,22 @@ def test_the_estate_gives_instances_their_jobs_and_the_right_to_do_them() -> Non
 
 
 CLOUD = """#!/bin/bash
+answer() {
+  local ask='import jmespath, json, sys; print(jmespath.search(sys.argv[1], json.loads(sys.argv[2])))'
+  while [ "$1" != --query ]; do shift; done
+  "$PYTHON" -c "$ask" "$2" "${!#}"
+}
 case "$*" in
   *"ssm get-parameter"*) echo superagent-prod-database/superagent_r1 ;;
   *superagent-prod-database*SecretArn*) echo arn:master ;;
-  *superagent-prod-database*ReadReplica*) echo "${REPLICA:-None}" ;;
+  *superagent-prod-database*ReadReplica*)
+    answer "$@" '{"DBInstances": [{"ReadReplicaDBInstanceIdentifiers": ['"${REPLICAS:-}"']}]}' ;;
   *superagent-prod-reader*Address*) echo reader.example ;;
   *superagent-prod-database*Address*) echo db.example ;;
   *superagent-prod-database*Port*) echo 5432 ;;
   *arn:master*) cat "$HERE/master" ;;
   *cache*) [ "${BROKEN:-}" != cache ] || exit 254; cat "$HERE/token" ;;
-  *list-secret-version-ids*jwt*) [ "${BROKEN:-}" != versions ] || exit 254; echo "${VERSIONS:-1}" ;;
+  *list-secret-version-ids*jwt*) [ "${BROKEN:-}" != versions ] || exit 254; answer "$@" "${VERSIONS:-$ONE}" ;;
   *jwt*) [ "${BROKEN:-}" != jwt ] || exit 254; cat "$HERE/jwt" ;;
   *providers*) [ "${BROKEN:-}" != providers ] || exit 254; echo '{"openai": {}}' ;;
   *) echo "unexpected: $*" >&2; exit 1 ;;
@@ -204,7 +211,13 @@ def fetch(tmp_path: Path) -> Callable[..., Path]:
     folder = tmp_path / "secrets"
 
     def run(sources: Sources = SOURCES, **environment: str) -> Path:
-        here = {"HERE": str(tmp_path), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", **environment}
+        one = {"ONE": '{"Versions": [{"VersionId": "1"}]}', "PYTHON": sys.executable}
+        here = {
+            **one,
+            "HERE": str(tmp_path),
+            "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+            **environment,
+        }
         subprocess.run(["bash", "-c", script(sources, str(folder))], check=True, env={**os.environ, **here})
         return folder
 
@@ -245,12 +258,20 @@ def test_the_owners_password_survives_every_character(fetch: Callable[..., Path]
     )
 
 
+FAR, NEAR = '"arn:aws:rds:eu-west-1:1:db:far"', '"superagent-prod-reader"'
+
+
 @pytest.mark.parametrize(
-    ("replica", "host"),
-    [("superagent-prod-reader", "reader.example"), ("arn:aws:rds:eu-west-1:1:db:far", "db.example")],
+    ("replicas", "host"),
+    [
+        (NEAR, "reader.example"),
+        (FAR, "db.example"),
+        (f"{FAR}, {NEAR}", "reader.example"),
+        (f"{NEAR}, {FAR}", "reader.example"),
+    ],
 )
-def test_reports_go_to_a_replica_of_this_region(fetch: Callable[..., Path], replica: str, host: str) -> None:
-    assert f"@{host}:5432/" in (fetch(REPLICA=replica) / "replica_url").read_text()
+def test_reports_go_to_a_replica_of_this_region(fetch: Callable[..., Path], replicas: str, host: str) -> None:
+    assert f"@{host}:5432/" in (fetch(REPLICAS=replicas) / "replica_url").read_text()
 
 
 def test_a_second_run_replaces_what_changed_and_asks_for_certificates_once(
@@ -268,12 +289,13 @@ def test_a_second_run_replaces_what_changed_and_asks_for_certificates_once(
     assert len((tmp_path / "asked").read_text().splitlines()) == 1
 
 
+@pytest.mark.parametrize("empty", ['{"Versions": []}', "{}"])
 def test_a_named_secret_of_the_service_is_a_file_and_empty_until_somebody_puts_it(
-    fetch: Callable[..., Path], tmp_path: Path
+    fetch: Callable[..., Path], tmp_path: Path, empty: str
 ) -> None:
     keys = "k1:" + r"a\"b$`&%" * 8
     (tmp_path / "jwt").write_text(keys + "\n")
-    folder = fetch(NAMED, VERSIONS="0")
+    folder = fetch(NAMED, VERSIONS=empty)
     settings = {
         "SUPERAGENT_DATABASE_URL_FILE": str(folder / "database_url"),
         "SUPERAGENT_JWT_KEYS_FILE": str(folder / "jwt_keys"),
