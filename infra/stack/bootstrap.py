@@ -5,6 +5,8 @@ No secret is in it: the instance reads secrets and its image by its own role, ev
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -70,8 +72,20 @@ class Boot:
     """`recovery_timers.OnInstance` as a dictionary; None without a tools image."""
 
 
+def packed(boot: Boot) -> str:
+    """`render` as a launch template takes it: gzip, which cloud-init knows by its first bytes, in base64.
+
+    Raises ValueError when EC2 would refuse its size. Another zlib may pack the same text into other bytes:
+    then the template gets a new version that says the same.
+    """
+    data = gzip.compress(render(boot).encode(), mtime=0)
+    if len(data) > LIMIT_BYTES:
+        raise ValueError(f"user data has {len(data)} bytes compressed; EC2 takes {LIMIT_BYTES}")
+    return base64.b64encode(data).decode()
+
+
 def render(boot: Boot) -> str:
-    """User data of one colour. Raises ValueError when EC2 would refuse its size."""
+    """User data of one colour, to be read."""
     jobs, units = recovery(boot)
     config: dict[str, Any] = {
         "package_update": True,
@@ -103,10 +117,7 @@ def render(boot: Boot) -> str:
             ],
         ],
     }
-    text = "#cloud-config\n" + yaml.safe_dump(config, sort_keys=False, width=1000)
-    if len(text.encode()) > LIMIT_BYTES:
-        raise ValueError(f"user data has {len(text.encode())} bytes; EC2 takes {LIMIT_BYTES}")
-    return text
+    return "#cloud-config\n" + yaml.safe_dump(config, sort_keys=False, width=1000)
 
 
 def recovery(boot: Boot) -> tuple[list[dict[str, str]], list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -172,7 +171,7 @@ class FleetEc2(Component):
             "recovery": self._recovery(),
         }
         return pulumi.Output.json_dumps(values).apply(
-            lambda text: base64.b64encode(bootstrap.render(bootstrap.from_json(text)).encode()).decode()
+            lambda text: bootstrap.packed(bootstrap.from_json(text))
         )
 
     def _recovery(self) -> dict[str, Any] | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import json
+import random
+import string
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from infra.stack.configuration import load
 from infra.stack.service_environment import PREFIX, given, owned, text
 from service import settings as service
 from tests.infra.estates import recorded
+from tests.infra.stack.test_bootstrap import unpacked
 
 PROD = {
     "superagent:domain": "api.example.com",
@@ -108,7 +110,7 @@ WRONG: list[tuple[str, Any, str]] = [
         "uses an idle connection for 300 s and would write into a closed one. Set it to",
     ),
     ("request_timeout_seconds", 301, "a release would cut off answers that take longer than 300 s"),
-    ("cors_origins", "https://a.example," * 80, "user data has room for 768 bytes of them"),
+    ("cors_origins", "https://a.example," * 300, "user data has room for 4096 bytes of them"),
 ]
 
 
@@ -218,7 +220,8 @@ def as_chosen(found: service.Settings) -> None:
 
 
 def test_an_instance_gives_them_to_the_service(tmp_path: Path) -> None:
-    filler = "m" * (service_settings.LIMIT_BYTES - len(lines(CHOSEN)) - len(f"{PREFIX}JWT_AUDIENCE=\n"))
+    left = service_settings.LIMIT_BYTES - len(lines(CHOSEN)) - len(f"{PREFIX}JWT_AUDIENCE=\n")
+    filler = "".join(random.Random(1).choices(string.ascii_letters + string.digits, k=left))
     full = {**CHOSEN, "jwt_audience": filler}
     tools = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/superagent-tools:2026.12.01"
     found = recorded(
@@ -229,7 +232,7 @@ def test_an_instance_gives_them_to_the_service(tmp_path: Path) -> None:
         for one in found.resources.values()
         if one.name == "fleet-blue" and one.type.endswith(":LaunchTemplate")
     ]
-    written = yaml.safe_load(base64.b64decode(template.inputs["userData"]))["write_files"]
+    written = yaml.safe_load(unpacked(template.inputs["userData"]))["write_files"]
     [environment] = [one["content"] for one in written if one["path"] == "/etc/superagent/environment"]
     # docker --env-file: a line is a variable, and what follows the first `=` is its value as it stands.
     variables = dict(line.split("=", 1) for line in environment.splitlines())
