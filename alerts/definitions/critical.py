@@ -78,16 +78,17 @@ ALERTS: Final = (
         team="data",
         dashboard="superagent-recovery",
     ),
+    # In production, and wherever an exporter says that backups are scheduled.
     Alert(
         "SuperAgentBackupMissing",
         """
-        count by (environment) (up{job="superagent",environment="prod"})
+        count by (environment) (up{job="superagent",environment="prod"} or up{job="tools"})
         unless on (environment)
         count by (environment) (superagent_backup_last_verified_timestamp_seconds{kind="postgres"})
         """,
         "1h",
         "{{ $labels.environment }}: no verified Postgres backup is known",
-        "The service runs, but nothing reports a verified backup of its database.",
+        "It runs, but nothing reports a verified backup of its database.",
         team="data",
         dashboard="superagent-recovery",
     ),

@@ -142,13 +142,13 @@ ALERTS: Final = (
     Alert(
         "SuperAgentDrillMissing",
         """
-        count by (environment) (up{job="superagent",environment="prod"})
+        count by (environment) (up{job="superagent",environment="prod"} or up{job="tools"})
         unless on (environment)
         count by (environment) (superagent_drill_last_success_timestamp_seconds)
         """,
         "1h",
         "{{ $labels.environment }}: no restore drill that passed is known",
-        "The service runs, but nothing reports that its backups were ever restored.",
+        "It runs, but nothing reports that its backups were ever restored.",
         team="data",
         dashboard="superagent-recovery",
     ),
