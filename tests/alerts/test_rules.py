@@ -14,6 +14,7 @@ from alerts.burn_rate import OBJECTIVES, SPEEDS, windows
 from alerts.files import ROOT, generated
 from alerts.groups import GROUPS, alert_rules
 from alerts.promtool import run_tests
+from infra.cli import main
 from tests.docs.test_pages import understood
 from tests.monitoring import tool
 from tests.promql import known_metrics
@@ -112,6 +113,25 @@ def test_commands_in_runbooks_are_commands_that_the_tool_takes() -> None:
         except (AssertionError, ValueError, click.ClickException) as refused:
             wrong.append(f"{page}: {words}: {refused}")
     assert wrong == []
+
+
+def takes_a_stack(words: str) -> bool:
+    """Whether a command acts on an environment that an option names, and on the local one without it."""
+    command: click.Command | None = main
+    for word in words.split()[1:]:
+        if not isinstance(command, click.Group) or word.startswith("-"):
+            break
+        command = command.get_command(click.Context(main), word)
+    assert command is not None, words
+    return any(param.name == "stack" for param in command.params) and "--help" not in words
+
+
+def test_commands_in_runbooks_name_the_environment() -> None:
+    """Without it they look at the local system, or change it, while production waits."""
+    found = [(page, words) for page, text in RUNBOOKS.items() for words in re.findall(COMMAND, text)]
+    acting = [one for one in found if one[1].startswith("superagent ") and takes_a_stack(one[1])]
+    assert len(acting) > 20
+    assert [f"{page}: {words}" for page, words in acting if "--stack" not in words] == []
 
 
 def test_metrics_in_runbooks_are_metrics_that_exist() -> None:
