@@ -1,8 +1,11 @@
 """Identical requests at the same time are one call of a provider: the first one leads, the others follow.
 
 Nobody depends on another's client. A leader whose client goes away finishes for its followers; whoever of a
-stream's readers needs the next event fetches it for all, so a slow one holds up nobody. The leader pays; when
-it has left, one of those who are still there does.
+stream's readers needs the next event fetches it for all, so a slow one holds up nobody.
+
+One call of a provider is paid once, by somebody who is answered: by the leader, or, when it has left, by one
+of those who are still there. Sharing ends at the account: its keys have one budget, and the ledger names the
+one that was served.
 """
 
 from __future__ import annotations
@@ -21,28 +24,30 @@ EVENT_BYTES: Final = 100  # what an event weighs besides its text
 
 
 class Flight:
-    """A whole answer on its way. `entry` is None while it is, and when the leader was cancelled."""
+    """A whole answer on its way. When it lands with the leader's client gone, the first of those who waited
+    for it is the `payer`.
+    """
 
-    __slots__ = ("_followers", "_landed", "_leader")
+    __slots__ = ("_followers", "_landed", "_leader", "payer")
 
     def __init__(self, leader: Call) -> None:
-        self._leader = leader
-        self._followers = 0
+        self.payer = self._leader = leader
+        self._followers: dict[Call, None] = {}  # in the order they came
         self._landed: asyncio.Future[Entry | ProviderError | None] | None = None  # there for followers
         leader.exchange.watch_disconnect(self._leader_left)
 
-    async def follow(self) -> Entry | None:
+    async def follow(self, call: Call) -> Entry | None:
         """The leader's answer; None when there will be none and somebody else must lead.
 
         Raises the leader's `ProviderError`: asking the same again at once would only repeat it.
         """
-        self._followers += 1
+        self._followers[call] = None
         if self._landed is None:
             self._landed = asyncio.get_running_loop().create_future()
         try:
             landed = await asyncio.shield(self._landed)
         finally:
-            self._followers -= 1
+            del self._followers[call]
             if not self._followers and self._leader.exchange.disconnected and not self._landed.done():
                 self._leader.exchange.task.cancel()
         if isinstance(landed, ProviderError):
@@ -51,9 +56,14 @@ class Flight:
 
     def land(self, outcome: Entry | ProviderError | None) -> None:
         """The leader is done. Raises `CancelledError` when its own client has left meanwhile."""
+        leader = self._leader
         if self._landed is not None:
             self._landed.set_result(outcome)
-        if self._leader.exchange.disconnected:
+        if leader.exchange.disconnected:
+            if self._followers and isinstance(outcome, Entry) and not leader.free:
+                self.payer = next(iter(self._followers))
+                _hand_over(leader, self.payer)
+                leader.ctx.usage, leader.ctx.cost_usd = None, 0.0
             raise asyncio.CancelledError
 
     def _leader_left(self) -> None:
@@ -97,6 +107,8 @@ class StreamFlight:
         exchange.watch_disconnect(lambda: self._left(call))
         try:
             while True:
+                if exchange.disconnected:  # also one that had left before it came
+                    raise asyncio.CancelledError
                 place = readers[call] - self._base
                 if place < 0:
                     raise ProviderError("transport", "this client reads too slowly for a shared stream")
@@ -114,8 +126,6 @@ class StreamFlight:
                     raise self._error
                 elif self._puller is None:
                     await self._pull(call)
-                    if exchange.disconnected:
-                        raise asyncio.CancelledError
                 else:
                     await self._wait()
         finally:
@@ -127,10 +137,9 @@ class StreamFlight:
         try:
             event = await anext(self._events)
         except Exception as error:
-            self._error = error
-            self._settle()
+            self._fail(error)
         except BaseException:
-            self._error = ProviderError("transport", "the shared stream was cut")
+            self._fail(ProviderError("transport", "the shared stream was cut"))
             raise
         else:
             self._add(event)
@@ -148,6 +157,11 @@ class StreamFlight:
             self._settle()
         if self._size > self._most:
             self._trim()
+
+    def _fail(self, error: Exception) -> None:
+        """No reader gets more than this, and who comes now begins anew."""
+        self._error, self.open = error, False
+        self._settle()
 
     def _trim(self) -> None:
         """The answer is longer than what is kept: forget what all have read, then what is too old."""
@@ -178,10 +192,7 @@ class StreamFlight:
         leader = self.leader
         self._payer = payer = leader if leader in self._readers else next(iter(self._readers))
         if payer is not leader:  # which was booked when it left, without what came after that
-            source, ctx = leader.ctx, payer.ctx
-            ctx.provider, ctx.model, ctx.attempts = source.provider, source.model, source.attempts
-            ctx.usage, ctx.cost_usd, ctx.ttft = source.usage, source.cost_usd, source.ttft
-            payer.free, payer.cache = False, "miss"
+            _hand_over(leader, payer)
 
     def _left(self, call: Call) -> None:
         """Its client is gone. If it is fetching for others, it brings that one event in before it goes."""
@@ -190,12 +201,16 @@ class StreamFlight:
             call.exchange.task.cancel()
 
     async def _leave(self, call: Call) -> None:
-        if len(self._readers) == 1:
-            self.open = False
-            self._landed()
-            await self._events.aclose()
-            self._settle()
-        del self._readers[call]
+        last = len(self._readers) == 1
+        try:
+            if last:
+                self.open = False
+                self._landed()
+                await self._events.aclose()
+        finally:
+            if last:
+                self._settle()
+            del self._readers[call]
         puller = self._puller
         if puller is not None and len(self._readers) == 1 and puller.exchange.disconnected:
             puller.exchange.task.cancel()
@@ -236,6 +251,14 @@ class Flights:
 
             flight = streams[key] = StreamFlight(call, begin(call.request, call.ctx), self._most, landed)
         return flight
+
+
+def _hand_over(leader: Call, payer: Call) -> None:
+    """`payer` answers for the provider's call as if it had made it."""
+    source, ctx = leader.ctx, payer.ctx
+    ctx.provider, ctx.model, ctx.attempts = source.provider, source.model, source.attempts
+    ctx.usage, ctx.cost_usd, ctx.ttft = source.usage, source.cost_usd, source.ttft
+    payer.free, payer.cache = False, "miss"
 
 
 def _weight(event: StreamEvent) -> int:

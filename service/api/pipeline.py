@@ -183,9 +183,10 @@ class Pipeline:
                 call.answer = response
             return response
         while (flight := self._flights.find(call.cache_key)) is not None:
-            entry = await flight.follow()
+            entry = await flight.follow(call)
             if entry is not None:
-                self._found(call, entry, "shared")
+                if flight.payer is not call:
+                    self._found(call, entry, "shared")
                 return entry.response
         return await self._lead(call)
 

@@ -8,6 +8,7 @@ from tests.mutations.row import Mutation
 
 EXACT: Final = "tests/service/cache/test_exact.py::"
 FLIGHTS: Final = "tests/service/api/test_flights.py::"
+STREAMS: Final = "tests/service/api/test_shared_stream.py::"
 AGAIN: Final = "tests/service/cache/test_answers_again.py::"
 
 ROWS: Final = (
@@ -109,5 +110,40 @@ ROWS: Final = (
         'call.free, call.cache = True, "shared"',
         'call.free, call.cache = False, "shared"',
         (FLIGHTS + "test_readers_of_one_stream_see_the_same_whenever_they_came",),
+    ),
+    Mutation(
+        "a stream that nobody reads any more is closed, also between two events",
+        "service/api/flights.py",
+        "                await self._events.aclose()\n",
+        "                pass\n",
+        (STREAMS + "test_when_all_readers_leave_between_two_events_the_provider_is_hung_up_on",),
+    ),
+    Mutation(
+        "who joins a shared stream when its client has left cuts nobody",
+        "service/api/flights.py",
+        "                if exchange.disconnected:  # also one that had left before it came\n",
+        "                if False:\n",
+        (STREAMS + "test_who_joins_after_its_client_has_left_cuts_nobody",),
+    ),
+    Mutation(
+        "a shared stream that is cancelled is paid once",
+        "service/api/flights.py",
+        "        self._error, self.open = error, False\n        self._settle()\n",
+        "        self._error, self.open = error, False\n",
+        (STREAMS + "test_a_stream_that_is_cancelled_while_others_read_is_paid_once",),
+    ),
+    Mutation(
+        "nobody joins a stream that has failed",
+        "service/api/flights.py",
+        "self._error, self.open = error, False",
+        "self._error = error",
+        (STREAMS + "test_nobody_joins_a_stream_that_has_failed",),
+    ),
+    Mutation(
+        "who was answered pays, when the leader has left",
+        "service/api/flights.py",
+        "if self._followers and isinstance(outcome, Entry) and not leader.free:",
+        "if False:",
+        (FLIGHTS + "test_a_call_is_paid_once_and_by_a_key_that_was_answered",),
     ),
 )  # fmt: skip

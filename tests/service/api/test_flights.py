@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from types import SimpleNamespace
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import asyncpg
@@ -13,11 +12,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from service.api.call import Call
-from service.api.flights import StreamFlight
-from service.providers.base import StreamEnd, StreamEvent, StreamStart, TextDelta, Usage
 from service.providers.errors import ProviderError
-from service.routing.context import CallContext
 from tests.service.gated import COST, GatedRouter
 from tests.service.running import Running, prepare, running
 
@@ -136,7 +131,33 @@ async def test_a_leader_whose_client_leaves_answers_its_followers(house: House) 
     house.router.finish()
     await follower.until(b"still")
     assert (house.router.calls, house.router.cancelled) == (1, 0)
-    assert await house.rows(2) == [("cancelled", "", COST, 1), ("ok", "shared", 0.0, 1)]
+    assert await house.rows(2) == [("cancelled", "", 0.0, 0), ("ok", "", COST, 1)]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_call_is_paid_once_and_by_a_key_that_was_answered(house: House, stream: bool) -> None:
+    """Keys of one account share answers and a budget; the ledger says which of them got this one."""
+    first, keys = house.key, house.service.service.keys
+    [row] = await house.service.service.database.fetch("select id from api_keys where name = 'test'")
+    rotated = await keys.rotate(row["id"], 3600)
+    assert rotated is not None
+    leader = await house.ask(stream=stream)
+    await until(lambda: house.router.calls == 1, "the leader asks the provider")
+    house.key, second = rotated[0], rotated[1]["id"]
+    follower = await house.ask(stream=stream)
+    house.key = first
+    other = await house.ask(stream=stream)
+    await settled(house, 3)
+    leader.leave()
+    await settled(house, 2)
+    house.router.say("an ", "answer")
+    house.router.finish()
+    await follower.until(b"[DONE]" if stream else b"an answer")
+    await other.until(b"[DONE]" if stream else b"an answer")
+    assert (house.router.calls, house.router.cancelled) == (1, 0)
+    assert await house.rows(3) == [("cancelled", "", 0.0, 0), ("ok", "", COST, 2), ("ok", "shared", 0.0, 2)]
+    paid = await house.service.service.database.fetch("select key_id from usage where cost_usd > 0")
+    assert [one["key_id"] for one in paid] == [second]
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -231,33 +252,6 @@ async def test_a_reader_that_does_not_read_holds_nobody_up(house: House, slow: i
     await until(lambda: house.open == 0, "nothing is left")
     rows = await house.rows(2)
     assert sum(row[2] for row in rows) == COST
-
-
-async def test_what_is_kept_of_a_shared_stream_is_bounded_and_who_lags_behind_it_is_told() -> None:
-    async def words() -> AsyncGenerator[StreamEvent, None]:
-        yield StreamStart("x", "m")
-        for _ in range(50):
-            yield TextDelta("x" * 100)
-        yield StreamEnd("stop", Usage(1, 50))
-
-    fast, slow = call(), call()
-    flight = StreamFlight(fast, words(), 2000, lambda: None)
-    reading, lagging = flight.read(fast), flight.read(slow)
-    assert await anext(lagging) == await anext(reading) == StreamStart("x", "m")
-    longest = 0
-    async for _ in reading:
-        longest = max(longest, len(flight._log))
-    assert 5 < longest <= 11
-    assert not flight.open
-    with pytest.raises(ProviderError, match="reads too slowly"):
-        await anext(lagging)
-
-
-def call() -> Call:
-    """As far as a flight looks at one."""
-    exchange = SimpleNamespace(disconnected=False, task=None, watch_disconnect=lambda gone: None)
-    ctx = CallContext(request_id="r", deadline=0.0)
-    return Call(exchange, None, None, ctx, None, True)  # type: ignore[arg-type]
 
 
 async def test_who_asks_afresh_or_something_else_shares_nothing(house: House) -> None:
