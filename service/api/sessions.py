@@ -105,7 +105,7 @@ class Sessions:
             else:
                 await self._whole(call, session)
         finally:
-            self._store.end_turn(account, session.id)
+            self._store.end_turn(account, session)
 
     async def _begin(self, account: str, identity: str) -> Conversation:
         try:

@@ -64,6 +64,7 @@ class Conversations:
     def __init__(self, link: Redis | None, leases: Leases) -> None:
         self._link = link
         self._leases = leases
+        self._turns: dict[str, Conversation] = {}  # the one that each claim of ours is for
 
     async def create(self, account: str, model: str, system: str, ttl: int) -> Conversation:
         made = Conversation(f"sess_{secrets.token_hex(16)}", model, system, time.time(), ttl, [])
@@ -93,8 +94,10 @@ class Conversations:
             raise Conflict
         if not isinstance(data, bytes):
             return None
+        one = _decoder.decode(data)  # first: what another version wrote is nobody's turn here
+        self._turns[turn] = one
         leases.hold(turn, account)
-        return _decoder.decode(data)
+        return one
 
     async def save(self, account: str, one: Conversation) -> None:
         """Keep the next version. Raises `Conflict` when it was changed or deleted meanwhile."""
@@ -102,13 +105,18 @@ class Conversations:
         turn = _turn(account, one.id)
         values = (before, one.version, _encoder.encode(one), one.ttl, self._leases.token)
         done = await self._call(account, "EVAL", SAVE, 2, _key(account, one.id), turn, *values)
-        self._leases.gone(turn)
+        if self._turns.get(turn) is one:
+            del self._turns[turn]
+            self._leases.gone(turn)
         if done != 1:
             raise Conflict
 
-    def end_turn(self, account: str, identity: str) -> None:
-        """Nothing is kept of this turn; after `save` this does nothing."""
-        self._leases.release(_turn(account, identity))
+    def end_turn(self, account: str, one: Conversation) -> None:
+        """Nothing is kept of this turn; after `save` this does nothing, not even to a later turn."""
+        turn = _turn(account, one.id)
+        if self._turns.get(turn) is one:
+            del self._turns[turn]
+            self._leases.release(turn)
 
     async def delete(self, account: str, identity: str) -> bool:
         return bool(await self._call(account, "DEL", _key(account, identity)))
