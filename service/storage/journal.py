@@ -121,7 +121,8 @@ class Journal:
             return
         self.dirty = True
         if self._size >= self._segment_bytes:
-            self._begin(self.segment + 1)
+            with contextlib.suppress(OSError):  # no descriptor, no room: the old one goes on
+                self._begin(self.segment + 1)
 
     def _begin(self, segment: int) -> None:
         descriptor = os.open(self.path(segment), os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)

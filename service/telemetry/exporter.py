@@ -133,7 +133,6 @@ class Exporter:
                 except Exception:
                     self._lose(batch)
                     raise
-                self._flying = []
 
     def _take(self) -> list[Recording]:
         batch: list[Recording] = []
@@ -189,7 +188,6 @@ class Exporter:
         if refused:
             self._count("rejected", refused)
         self._release(batch)
-        self._flying = []
         if self._failing:
             self._failing = ""
             self._log.write("info", "traces", {"up": True})
@@ -200,6 +198,7 @@ class Exporter:
 
     def _release(self, batch: list[Recording]) -> None:
         self._held -= _size(batch)
+        self._flying = []
 
     def _fails(self, reason: str) -> None:
         if reason != self._failing:

@@ -21,7 +21,8 @@ def row(number: int, *, stream: bool = False, outcome: str = "ok") -> UsageRow:
 
 
 def booked(folder: Path) -> list[tuple[str, str]]:
-    lines = [line for path in sorted(folder.glob("*.journal")) for line in parse(path.read_bytes())]
+    paths = [path for path in sorted(folder.glob("*.journal")) if path.is_file()]
+    lines = [line for path in paths for line in parse(path.read_bytes())]
     return [(line[1].decode(), line[OUTCOME].decode()) for line in lines if line[0] == BOOKED]
 
 
@@ -98,4 +99,21 @@ def test_a_full_disk_keeps_rows_in_memory_until_it_takes_them(
     monkeypatch.setattr(os, "write", real)
     journal.retry()
     assert booked(tmp_path) == [("req_1", "ok"), ("req_2", "ok")]
+    journal.close()
+
+
+def test_a_segment_that_cannot_be_begun_costs_no_request_its_answer(tmp_path: Path) -> None:
+    """No file descriptor is left, say: rows go on into the old one until there is."""
+    journal = Journal(tmp_path, segment_bytes=100)
+    journal.open()
+    in_the_way = journal.path(journal.segment + 1)
+    in_the_way.mkdir()
+    for number in range(1, 4):
+        journal.append(row(number))
+    assert [name for name, _ in booked(tmp_path)] == ["req_1", "req_2", "req_3"]
+    in_the_way.rmdir()
+    journal.append(row(4))
+    journal.append(row(5))
+    assert [name for name, _ in booked(tmp_path)] == [f"req_{number}" for number in range(1, 6)]
+    assert journal.segment > 1 and not journal.unwritten
     journal.close()

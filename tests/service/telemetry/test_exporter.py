@@ -188,6 +188,21 @@ async def test_a_trace_that_cannot_be_encoded_takes_none_with_it_but_its_batch(
     assert sending.exporter.held == 0
 
 
+async def test_what_was_lost_is_not_sent_at_the_end_and_counted_twice(
+    receiver: OtlpReceiver, sending: Sending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def breaks(*_: Any) -> Any:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(sending.exporter._client, "request", breaks)
+    sending.offer()
+    await sending.until(lambda: sending.counts["dropped"] == 1)
+    monkeypatch.undo()
+    await sending.exporter.close()
+    assert sending.counts == {"dropped": 1}
+    assert (sending.exporter.held, receiver.spans) == (0, [])
+
+
 def test_an_endless_trace_keeps_its_first_spans_and_says_how_many_are_missing() -> None:
     made = recording(spans=1000)
     assert len(made.spans) == 256 and made.left_out == 744
