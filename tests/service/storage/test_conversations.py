@@ -15,7 +15,6 @@ from service.storage.conversations import Conflict, Conversations
 from service.storage.leases import Leases
 from service.storage.redis_link import Address, RedisLink
 
-
 pytestmark = pytest.mark.component
 
 
