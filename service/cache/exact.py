@@ -119,22 +119,31 @@ class Collector:
         self._start: StreamStart | None = None
         self._text: list[str] = []
         self._thinking: list[Thinking] = []
+        self._thought: list[str] = []  # of the block that is still open
 
     def add(self, event: StreamEvent) -> None:
         if type(event) is TextDelta:
             self._text.append(event.text)
         elif type(event) is ThinkingDelta:
-            self._thinking.append(Thinking(event.text, event.signature, event.redacted))
+            self._thought.append(event.text)
+            if event.signature or event.redacted:
+                self._close(event.signature, event.redacted)
         elif type(event) is StreamStart:
             self._start = event
 
+    def _close(self, signature: str = "", redacted: str = "") -> None:
+        self._thinking.append(Thinking("".join(self._thought), signature, redacted))
+        self._thought = []
+
     def whole(self, end: StreamEnd) -> CanonicalResponse:
         start = self._start or StreamStart("", "")
-        parts: tuple[Text | ToolCall | Thinking, ...] = (*self._thinking, Text("".join(self._text)))
+        if any(self._thought):
+            self._close()
+        written = "".join(self._text)
         return CanonicalResponse(
             id=start.id,
             model=start.model,
-            parts=parts,
+            parts=(*self._thinking, Text(written)) if written or not self._thinking else (*self._thinking,),
             finish=end.finish,
             usage=end.usage,
             stop_sequence=end.stop_sequence,

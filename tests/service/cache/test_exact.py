@@ -11,8 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.auth.permissions import Principal
-from service.cache.exact import NEVER, OPT_IN, Policy, cache_key, policy
-from service.providers.base import CanonicalRequest, Message, Text, Tool
+from service.cache.exact import NEVER, OPT_IN, Collector, Policy, cache_key, policy
+from service.providers.base import (
+    CanonicalRequest,
+    Message,
+    StreamEnd,
+    StreamStart,
+    Text,
+    TextDelta,
+    Thinking,
+    ThinkingDelta,
+    Tool,
+    Usage,
+)
 from tests.service.running import create_key, prepare, running
 
 accounts = st.text(min_size=1, max_size=20)
@@ -74,3 +85,25 @@ async def test_two_clients_with_the_same_question_are_answered_apart(
             seen.append(answer.headers["x-superagent-cache"])
     assert seen == ["miss", "exact", "miss", "exact"]
     assert service.router.calls == 2
+
+
+def test_reasoning_that_came_in_pieces_is_kept_in_the_blocks_it_was_written_in() -> None:
+    """Who asks for a whole answer later gets it so, and can send its signature back."""
+    pieces = [
+        ThinkingDelta("first "), ThinkingDelta("this"), ThinkingDelta(signature="s1"),
+        ThinkingDelta(redacted="secret"), ThinkingDelta("then "), ThinkingDelta("that", "s2"),
+        ThinkingDelta("and "), ThinkingDelta("so"),
+    ]  # fmt: skip
+    collector = Collector()
+    for event in (StreamStart("x", "m"), *pieces, TextDelta("an "), TextDelta("answer")):
+        collector.add(event)
+    blocks = (Thinking("first this", "s1"), Thinking(redacted="secret"), Thinking("then that", "s2"))
+    whole = collector.whole(StreamEnd("stop", Usage()))
+    assert whole.parts == (*blocks, Thinking("and so"), Text("an answer"))
+
+
+def test_reasoning_alone_is_kept_without_a_text() -> None:
+    collector = Collector()
+    collector.add(ThinkingDelta("hm"))
+    assert collector.whole(StreamEnd("length", Usage())).parts == (Thinking("hm"),)
+    assert Collector().whole(StreamEnd("stop", Usage())).parts == (Text(""),)
