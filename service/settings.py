@@ -220,17 +220,18 @@ class Settings(BaseSettings):
 
         return now
 
-    @field_validator("database_iam_region")
+    @field_validator("database_iam_region", "replica_url")
     @classmethod
-    def _tokens_need_tls(cls, region: str, info: ValidationInfo) -> str:
-        url = info.data.get("database_url")
+    def _tokens_need_tls(cls, value: Any, info: ValidationInfo) -> Any:
+        known, replica = info.data.get, info.field_name == "replica_url"
+        region, url = (known("database_iam_region"), value) if replica else (value, known("database_url"))
         if region and url is not None:
-            parts = urlsplit(url.get_secret_value())
+            parts, whose = urlsplit(url.get_secret_value()), "replica" if replica else "database"
             if parts.password or not parts.username:
-                raise ValueError("the database URL must name a user and no password, which AWS signs")
+                raise ValueError(f"the {whose} URL must name a user and no password, which AWS signs")
             if dict(parse_qsl(parts.query)).get("sslmode") not in _ENCRYPTED:
-                raise ValueError("tokens need TLS: add sslmode=verify-full (or require) to the database URL")
-        return region
+                raise ValueError(f"tokens need TLS: add sslmode=verify-full (or require) to the {whose} URL")
+        return value
 
     @classmethod
     def settings_customise_sources(

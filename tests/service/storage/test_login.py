@@ -238,6 +238,8 @@ BASE = {
         ({"SUPERAGENT_DATABASE_URL": "postgresql://me:pw@h/x?sslmode=require"}, "no password"),
         ({"SUPERAGENT_DATABASE_URL": "postgresql://h/x?sslmode=require"}, "must name a user"),
         ({"SUPERAGENT_DATABASE_URL": "postgresql://me@h/x"}, "add sslmode=verify-full"),
+        ({"SUPERAGENT_REPLICA_URL": "postgresql://me@r/x"}, "add sslmode=verify-full"),
+        ({"SUPERAGENT_REPLICA_URL": "postgresql://r/x?sslmode=require"}, "must name a user"),
         ({"SUPERAGENT_DATABASE_IAM_REGION": "Frankfurt"}, "SUPERAGENT_DATABASE_IAM_REGION"),
     ],
 )
