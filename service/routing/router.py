@@ -22,6 +22,7 @@ from service.providers.base import (
     StreamEnd,
     StreamEvent,
     TextDelta,
+    ThinkingDelta,
     ToolCallDelta,
     Usage,
 )
@@ -145,7 +146,7 @@ class Router:
             yield head
             while True:
                 kind = type(event)
-                if kind is TextDelta:
+                if kind is TextDelta or kind is ThinkingDelta:
                     written += len(event.text)  # type: ignore[union-attr]
                 elif kind is StreamEnd:
                     break

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncGenerator
 from random import Random
 
 import pytest
@@ -11,14 +12,17 @@ from service.providers.base import (
     ProviderError,
     ProvidersUnavailable,
     StreamEnd,
+    StreamEvent,
     StreamStart,
     Text,
     TextDelta,
+    ThinkingDelta,
     UnknownModel,
 )
 from service.providers.config import parse_config
 from service.routing.context import CallContext
 from service.routing.router import Router
+from tests.service.routing.scripted import Stage
 
 TWO = b"""{"providers": [
   {"name": "a", "kind": "simulator", "models": ["echo"]},
@@ -85,6 +89,26 @@ async def test_a_stream_that_dies_is_an_error_and_never_moves_on() -> None:
     assert caught.value.kind == "transport"
     assert len(seen) == 4 and [a.outcome for a in ctx.attempts] == ["transport"]
     assert ctx.usage is not None and ctx.usage.estimated and ctx.usage.output_tokens > 0
+
+
+async def test_reasoning_that_was_delivered_counts_when_its_stream_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def thinks(*_: object) -> AsyncGenerator[StreamEvent, None]:
+        yield StreamStart("x", "m")
+        for _ in range(10):
+            yield ThinkingDelta("hmm " * 10)
+
+    stage = Stage("a", prices={"a": 1.0})
+    ctx = stage.context()
+    monkeypatch.setattr(stage.providers["a"], "stream", thinks)
+    events = stage.router.stream(ask("m"), ctx)
+    async for event in events:
+        if isinstance(event, ThinkingDelta):
+            break
+    await events.aclose()
+    assert ctx.usage is not None and ctx.usage.estimated and ctx.usage.output_tokens == 10
+    assert ctx.cost_usd > 0
 
 
 async def test_when_nobody_answers_the_reasons_are_told() -> None:
