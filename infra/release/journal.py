@@ -27,6 +27,7 @@ from botocore.exceptions import ClientError
 
 from infra.release.lease import Lease, LeaseLost
 from infra.release.partition import NEW, Partition
+from infra.release.patience import CANCELLED, passing
 from infra.release.state import Event, EventKind, Run
 
 HISTORY_DAYS: Final = 400
@@ -226,7 +227,7 @@ class Journal:
         try:
             self._items.transact(parts)
         except ClientError as failed:
-            if failed.response["Error"]["Code"] != "TransactionCanceledException":
+            if failed.response["Error"]["Code"] != CANCELLED or passing(failed):
                 raise
             # A retry after a lost answer meets its own write: then all is well.
             item = self._items.get(f"run#{run.run_id}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 
@@ -14,8 +14,12 @@ LIMIT: Final = 120.0
 LONGEST_PAUSE: Final = 5.0
 THROTTLED: Final = frozenset(
     {"Throttling", "ThrottlingException", "RequestLimitExceeded", "ProvisionedThroughputExceededException",
-     "TooManyRequestsException", "RequestThrottled", "SlowDown", "ServiceUnavailable", "InternalFailure"}
+     "TooManyRequestsException", "RequestThrottled", "SlowDown", "ServiceUnavailable", "InternalFailure",
+     "TransactionConflictException", "TransactionInProgressException"}
 )  # fmt: skip
+CANCELLED: Final = "TransactionCanceledException"
+MET: Final = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+"""Reasons of DynamoDB for it that say nothing about the items."""
 
 Found = TypeVar("Found")
 
@@ -27,7 +31,15 @@ def passing(failed: Exception) -> bool:
     if not isinstance(failed, ClientError):
         return False
     status = failed.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return status >= 500 or failed.response.get("Error", {}).get("Code") in THROTTLED
+    code = failed.response.get("Error", {}).get("Code")
+    return status >= 500 or code in THROTTLED or (code == CANCELLED and _undecided(failed))
+
+
+def _undecided(failed: ClientError) -> bool:
+    """Whether a transaction only met another one or a limit: no condition of it was found wrong."""
+    answer: Mapping[str, Any] = failed.response
+    reasons = {reason.get("Code", "None") for reason in answer.get("CancellationReasons", [])} - {"None"}
+    return bool(reasons) and reasons <= MET
 
 
 def patiently(work: Callable[[], Found], clock: Clock, limit: float = LIMIT) -> Found:

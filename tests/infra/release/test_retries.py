@@ -166,3 +166,32 @@ def test_what_cannot_pass_is_not_tried_again(world: World, code: str) -> None:
     with gone("ssm", refuse), pytest.raises(ClientError, match=code):
         Operator(world).start("v2")
     assert len(tries) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"Error": {"Code": "TransactionInProgressException"}},
+        {
+            "Error": {"Code": "TransactionCanceledException"},
+            "CancellationReasons": [{"Code": "None"}, {"Code": "TransactionConflict"}],
+        },
+        {
+            "Error": {"Code": "TransactionCanceledException"},
+            "CancellationReasons": [{"Code": "ThrottlingError"}, {"Code": "None"}],
+        },
+    ],
+)
+def test_a_transaction_that_met_another_one_is_no_takeover(world: World, answer: dict[str, Any]) -> None:
+    """An ask that is posted in the same instant, or the same write, still under way after a timeout."""
+    tries: list[str] = []
+
+    def meet(model: Any, **_: Any) -> None:
+        if model.name == "TransactWriteItems":
+            tries.append(model.name)
+            if len(tries) % 2 == 0:
+                raise ClientError(answer, model.name)  # type: ignore[arg-type]
+
+    with gone("dynamodb", meet):
+        assert Operator(world).start("v2").phase is Phase.SUCCEEDED
+    assert len(tries) > 10
