@@ -163,7 +163,7 @@ class EksFleet:
         for pod in self._pods(colour):
             if "deletionTimestamp" in pod["metadata"] or pod["spec"]["containers"][0]["image"] != wanted:
                 continue
-            for status in pod.get("status", {}).get("containerStatuses", []):
+            for status in _statuses(pod):
                 waiting = status.get("state", {}).get("waiting") or {}
                 if waiting.get("reason") in HOPELESS:
                     why = _last_words(status) or waiting.get("message", "")
@@ -194,7 +194,7 @@ class JobMigration:
     def _why(self, found: dict[str, Any]) -> str:
         """The last line of the pod; the Job itself knows only that it failed."""
         for pod in self.kube.items(PODS, f"job-name={self.title}"):
-            for status in pod.get("status", {}).get("containerStatuses", []):
+            for status in _statuses(pod):
                 if words := _last_words(status):
                     return words
         (condition,) = (one for one in found["status"]["conditions"] if one["type"] == "Failed")
@@ -207,6 +207,12 @@ def _outcome(found: dict[str, Any]) -> str:
         if condition["status"] == "True" and condition["type"] in ("Complete", "Failed"):
             return str(condition["type"])
     return ""
+
+
+def _statuses(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of all containers, those first that start first: what stops one keeps the others from starting."""
+    status = pod.get("status", {})
+    return [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
 
 
 def _last_words(status: dict[str, Any]) -> str:

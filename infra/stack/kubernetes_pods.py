@@ -106,6 +106,8 @@ def fetch(work: Workload, as_owner: bool = False) -> Manifest:
     return {
         "name": "secrets",
         "image": AWS_CLI,
+        # What AWS refused is then in the pod's status, where the release tool reads it.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "command": ["/bin/bash", "-c", work.fetch_script],
         "env": [
             {"name": "AWS_DEFAULT_REGION", "value": work.region},

@@ -131,6 +131,24 @@ def test_a_container_that_crashes_is_told_with_its_last_words(cluster: Cluster, 
     assert "CrashLoopBackOff PROVIDERS_FILE: /run/none.json cannot be read" in fleet.rollout("green").problem
 
 
+REFUSED = "An error occurred (AccessDeniedException) when calling the GetSecretValue operation"
+
+
+def test_secrets_that_cannot_be_fetched_are_a_problem_at_once_with_aws_words(
+    cluster: Cluster, fleet: EksFleet
+) -> None:
+    cluster.fetch_fails = REFUSED
+    fleet.set_image("green", V2)
+    fleet.scale_up("green", "blue")
+    until(lambda: fleet.rollout("green").problem != "", "the problem shows")
+    assert f"CrashLoopBackOff {REFUSED}" in fleet.rollout("green").problem
+
+
+def test_a_migration_whose_secrets_cannot_be_fetched_says_so(cluster: Cluster, fleet: EksFleet) -> None:
+    cluster.fetch_fails = REFUSED
+    assert outcome(fleet.migrate("green", V2)) == REFUSED
+
+
 def test_the_trouble_of_an_older_image_is_not_the_new_ones(cluster: Cluster, fleet: EksFleet) -> None:
     cluster.bad_images.add(V1)
     fleet.scale_up("green", "blue")

@@ -20,7 +20,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from tests.infra.release.kube import controllers, schemas
 from tests.infra.release.kube.admission import Refused, check, default, immutable
-from tests.infra.release.kube.controllers import NOW, Store
+from tests.infra.release.kube.controllers import Store
+from tests.infra.release.kube.statuses import NOW
 
 TOKEN: Final = "token-of-the-test"
 RESOURCES: Final = {

@@ -12,7 +12,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-NOW = "2026-01-05T10:00:00Z"
+from tests.infra.release.kube.statuses import NOW, condition, container_status, pod_conditions
+
 GATE = "target-health.elbv2.k8s.aws/{}"
 """Readiness gate that the load-balancer controller puts into the pods of a TargetGroupBinding's service."""
 DEADLINE_TURNS = 40
@@ -39,6 +40,8 @@ class Store:
     """Images that no node can pull."""
     crashing_images: dict[str, str] = field(default_factory=dict)
     """Images whose container ends at once, with its last line."""
+    fetch_fails: str = ""
+    """The last line of the first init container, which fails."""
     stuck_images: set[str] = field(default_factory=set)
     """Images whose pods run and never become ready."""
     job_fails: str = ""
@@ -133,7 +136,7 @@ def _describe(store: Store, found: dict[str, Any], revision: str) -> None:
         words = "Deployment does not have minimum availability."
         available = ("False", "MinimumReplicasUnavailable", words)
     status["conditions"] = [  # type: ignore[assignment]
-        _condition(kind, *words, lastUpdateTime=NOW)
+        condition(kind, *words, lastUpdateTime=NOW)
         for kind, words in (("Available", available), ("Progressing", progress))
     ]
     if found["status"] != status:
@@ -158,7 +161,7 @@ def _create_pod(store: Store, name: str, labels: dict[str, str], spec: dict[str,
         "kind": "Pod",
         "metadata": {"name": name, "namespace": "superagent", "labels": labels, "creationTimestamp": NOW},
         "spec": spec,
-        "status": {"phase": "Pending", "qosClass": "Burstable", "conditions": _pod_conditions(False, False)},
+        "status": {"phase": "Pending", "qosClass": "Burstable", "conditions": pod_conditions(False, False)},
     }
     store.touch(pod)
     store.of("Pod")[name] = pod
@@ -178,6 +181,8 @@ def _run(store: Store, pod: dict[str, Any]) -> None:
     if "job-name" in metadata["labels"] or (status["phase"] == "Running" and _ready(pod)):
         return
     container = pod["spec"]["containers"][0]
+    if store.fetch_fails:
+        return _not_begun(store, pod, {"waiting": {"reason": "CrashLoopBackOff"}})
     state, last, running = _container_state(store, pod, container)
     gated = True
     if running and status["phase"] == "Running" and store.targets is not None:
@@ -187,8 +192,20 @@ def _run(store: Store, pod: dict[str, Any]) -> None:
     status["phase"] = "Pending" if "waiting" in state and not last else "Running"
     status.setdefault("podIP", f"10.0.0.{20 + store.version % 200}")
     status["podIPs"] = [{"ip": status["podIP"]}]
-    status["conditions"] = _pod_conditions(started, started and gated)
-    status["containerStatuses"] = [_container_status(container, state, last, started)]
+    status["conditions"] = pod_conditions(started, started and gated)
+    status["containerStatuses"] = [container_status(container, state, last, started)]
+    store.touch(pod)
+
+
+def _not_begun(store: Store, pod: dict[str, Any], state: dict[str, Any]) -> None:
+    """The first init container failed: nothing after it starts."""
+    first, ended = pod["spec"]["initContainers"][0], {"exitCode": 254, "reason": "Error"}
+    if first.get("terminationMessagePolicy") == "FallbackToLogsOnError":
+        ended["message"] = f"fetching\n{store.fetch_fails}\n"
+    own = container_status(first, state or {"terminated": ended}, {"terminated": ended}, False)
+    begins = {"waiting": {"reason": "PodInitializing"}}
+    other = container_status(pod["spec"]["containers"][0], begins, {}, False)
+    pod["status"] |= {"initContainerStatuses": [own], "containerStatuses": [other]}
     store.touch(pod)
 
 
@@ -213,21 +230,6 @@ def _container_state(
     return {"running": {"startedAt": NOW}}, {}, image not in store.stuck_images
 
 
-def _container_status(
-    container: dict[str, Any], state: dict[str, Any], last: dict[str, Any], ready: bool
-) -> dict[str, Any]:
-    return {
-        "name": container["name"],
-        "image": container["image"],
-        "imageID": f"{container['image'].partition(':')[0]}@sha256:{'0' * 64}",
-        "ready": ready,
-        "started": ready,
-        "restartCount": 1 if last else 0,
-        "state": state,
-        "lastState": last,
-    }
-
-
 def _work(store: Store, job: dict[str, Any]) -> None:
     """A Job's pod starts in one turn and ends in the next."""
     status, name = job["status"], job["metadata"]["name"]
@@ -244,7 +246,7 @@ def _work(store: Store, job: dict[str, Any]) -> None:
 
 
 def _end(store: Store, job: dict[str, Any]) -> None:
-    name, failed = job["metadata"]["name"], bool(store.job_fails)
+    name, failed = job["metadata"]["name"], bool(store.job_fails or store.fetch_fails)
     (pod,) = (one for one in store.of("Pod").values() if one["metadata"]["labels"].get("job-name") == name)
     container = pod["spec"]["containers"][0]
     ended: dict[str, Any] = {"exitCode": int(failed), "reason": "Error" if failed else "Completed"}
@@ -252,14 +254,16 @@ def _end(store: Store, job: dict[str, Any]) -> None:
     if failed and container.get("terminationMessagePolicy") == "FallbackToLogsOnError":
         ended["message"] = f"applying 0007\n{store.job_fails}\n"
     pod["status"]["phase"] = "Failed" if failed else "Succeeded"
-    pod["status"]["containerStatuses"] = [_container_status(container, {"terminated": ended}, {}, False)]
+    pod["status"]["containerStatuses"] = [container_status(container, {"terminated": ended}, {}, False)]
+    if store.fetch_fails:
+        _not_begun(store, pod, {})
     if failed:
         words = ("BackoffLimitExceeded", "Job has reached the specified backoff limit")
         kinds, counts = ("FailureTarget", "Failed"), {"failed": 1}
     else:
         words = ("CompletionsReached", "Reached expected number of succeeded pods")
         kinds, counts = ("SuccessCriteriaMet", "Complete"), {"succeeded": 1}
-    conditions = [_condition(kind, "True", *words, lastProbeTime=NOW) for kind in kinds]
+    conditions = [condition(kind, "True", *words, lastProbeTime=NOW) for kind in kinds]
     job["status"] = {"startTime": NOW, "conditions": conditions, "ready": 0, "terminating": 0, **counts}
 
 
@@ -274,16 +278,3 @@ def _leave(pod: dict[str, Any]) -> None:
 
 def _hash(template: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
-
-
-def _pod_conditions(containers: bool, ready: bool) -> list[dict[str, Any]]:
-    states = {"PodScheduled": True, "Initialized": True, "ContainersReady": containers, "Ready": ready}
-    return [
-        {"type": kind, "status": str(holds), "lastProbeTime": None, "lastTransitionTime": NOW}
-        for kind, holds in states.items()
-    ]
-
-
-def _condition(kind: str, status: str, reason: str, message: str, **more: str) -> dict[str, Any]:
-    found = {"type": kind, "status": status, "reason": reason, "message": message}
-    return {**found, "lastTransitionTime": NOW, **more}
