@@ -31,8 +31,8 @@ INTERVAL: Final = "15s"
 UNIT: Final = "superagent-exporter.service"
 
 
-def deployment(work: Workload, image: Any, asleep: bool) -> Manifest:
-    """One pod, without a secret; none without a tools image."""
+def deployment(work: Workload, image: Any, asleep: bool, outputs: Any) -> Manifest:
+    """One pod, without a secret; none without a tools image. `outputs` are the stack's, as JSON."""
     own = {**labels(), "component": "exporter"}
     selector = {"app.kubernetes.io/name": own["app.kubernetes.io/name"], "component": "exporter"}
     settings = {"SUPERAGENT_OUTPUTS_FILE": OUTPUTS, "SUPERAGENT_HOME": f"{SCRATCH}/home", "HOME": SCRATCH}
@@ -57,7 +57,9 @@ def deployment(work: Workload, image: Any, asleep: bool) -> Manifest:
             "revisionHistoryLimit": 2,
             "selector": {"matchLabels": selector},
             "template": {
-                "metadata": {"labels": own},
+                # It reads them when it starts: a change of them is a new pod. (No digest: `superagent drift`
+                # cannot know one of values that are AWS's to give.)
+                "metadata": {"labels": own, "annotations": {"superagent/outputs": outputs}},
                 "spec": {
                     "serviceAccountName": EXPORTER_ACCOUNT,
                     "automountServiceAccountToken": False,

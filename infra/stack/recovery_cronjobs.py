@@ -92,10 +92,11 @@ def in_cluster(
     known = exports(
         settings, estate.network, estate.edge, estate.releases, estate.backups, estate.observability
     )
+    outputs = pulumi.Output.json_dumps(known)
     ConfigMap(
         "recovery",
         metadata=metadata("recovery"),
-        data={"outputs.json": pulumi.Output.json_dumps(known)},
+        data={"outputs.json": outputs},
         opts=inside(),
     )
     image = settings.tools_image or pulumi.Output.format(
@@ -105,4 +106,4 @@ def in_cluster(
     for job in settings.recovery_plan.jobs():
         made = cron_job(job, settings.recovery_plan, work, image, suspended=asleep)
         CronJob(job.name, **made, opts=inside())
-    Deployment("exporter", **exporter.deployment(work, image, asleep), opts=inside())
+    Deployment("exporter", **exporter.deployment(work, image, asleep, outputs), opts=inside())

@@ -15,7 +15,7 @@ from infra.policy.model import Resource
 from infra.stack.kubernetes_objects import COLOUR
 from infra.stack.outputs import StackOutputs
 from infra.stack.settings import Settings
-from tests.infra.estates import estate
+from tests.infra.estates import estate, recorded
 
 KINDS = {
     "Namespace", "ServiceAccount", "ConfigMap", "NetworkPolicy", "CronJob", "Deployment", "Service",
@@ -120,6 +120,18 @@ def test_every_job_of_the_schedule_runs_by_itself_with_what_it_needs() -> None:
         mounts = {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
         for path in (values["SUPERAGENT_OUTPUTS_FILE"], values["SUPERAGENT_DATABASE_OWNER_URL_FILE"]):
             assert path.rpartition("/")[0] in mounts
+
+
+def test_a_change_of_the_outputs_starts_the_exporter_again() -> None:
+    """It reads them when it starts: the old ones may name another bucket, or no key to check reports with."""
+    changed = recorded("prod", {"compute": "eks", "release_bake_seconds": "77"})
+    before, after = (
+        one.inputs["spec"]["template"]["metadata"]["annotations"]
+        for found in (estate("prod", "eks"), changed)
+        for one in found.resources.values()
+        if one.type.endswith(":Deployment") and one.name == "exporter"
+    )
+    assert before != after
 
 
 def test_the_exporter_is_found_by_the_scraper_and_may_change_nothing() -> None:
