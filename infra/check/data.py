@@ -64,7 +64,10 @@ def drill(facts: Facts) -> Answer:
         return bad("a restore was never rehearsed", again)
     age = _age(facts.now, facts.drill.at)
     if not facts.drill.passed:
-        return bad(f"the last drill, {age} ago, failed", f"Read its report, mend, then: {again}")
+        return bad(
+            f"the last drill, {age} ago, failed",
+            f"Read its report ({again} --check latest), mend, then: {again}",
+        )
     if facts.now - facts.drill.at > DRILL:
         return bad(f"the last drill was {age} ago", again)
     measured = f"RPO {facts.drill.rpo_seconds:,.0f} s, RTO {facts.drill.rto_seconds:,.0f} s"

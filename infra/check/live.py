@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
 from infra.check.facts import Backup, Drill, Listener, Quota, Release, Secret, Traffic
-from infra.recovery import catalog, ledger
-from infra.recovery.facts import KINDS
-from infra.recovery.manifest import Kind
+from infra.recovery import catalog, ledger, signing
+from infra.recovery.context import Context
+from infra.recovery.facts import KINDS, Bucket
+from infra.recovery.manifest import IN_AWS, Kind
 from infra.recovery.store import Store
 from infra.release.journal import Journal
 from infra.release.router import Router
@@ -65,7 +66,8 @@ def release(env: Environment) -> Release | None:
 def backups(env: Environment) -> dict[str, Backup]:
     """Of each kind: the newest backup, and the newest that was read back."""
     store = Store(env.client("s3"), env.outputs.backup_bucket, need_kms=False)
-    return {kind: _backup(store, kind) for kind in KINDS}
+    local = env.outputs.compute == "local"
+    return {kind: _backup(store, kind) for kind in KINDS if local or kind in IN_AWS}
 
 
 def _backup(store: Store, kind: Kind) -> Backup:
@@ -81,17 +83,16 @@ def _moment(store: Store, kind: Kind, backup_id: str) -> datetime:
 
 
 def drill(env: Environment) -> Drill | None:
-    """The newest report in the bucket, whoever rehearsed."""
-    store = Store(env.client("s3"), env.outputs.backup_bucket, need_kms=False)
-    keys = sorted(one.key for one in store.list("drills/") if one.key.endswith(".json"))
-    if not keys:
+    """The newest report in the bucket; one that the stack's key did not sign has not passed."""
+    place = Context(env, Store(env.client("s3"), env.outputs.backup_bucket, need_kms=False))
+    found = Bucket(place.store, signing.checker(place)).drills()
+    if found is None:
         return None
-    found = store.get_json(keys[-1])
     return Drill(
-        at=datetime.fromisoformat(found["started_at"]),
-        passed=bool(found["passed"]),
-        rpo_seconds=float(found["rpo_seconds"] or 0),  # one that never ended has none, and has not passed
-        rto_seconds=float(found["rto_seconds"] or 0),
+        at=datetime.fromtimestamp(found.at, UTC),
+        passed=found.passed,
+        rpo_seconds=found.rpo_seconds or 0.0,  # one that never ended has none, and has not passed
+        rto_seconds=found.rto_seconds or 0.0,
     )
 
 

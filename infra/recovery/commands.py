@@ -25,7 +25,7 @@ from infra.recovery import (
     verify,
 )
 from infra.recovery.context import Context
-from infra.recovery.manifest import KINDS, Kind, Manifest
+from infra.recovery.manifest import IN_AWS, KINDS, Kind, Manifest
 from infra.recovery.progress import meter
 
 stack_option = click.option(
@@ -64,8 +64,7 @@ def create_(
     The manifest is written last: a backup that was interrupted does not exist. One run of a kind at a time.
     """
     place = context.load(stack)
-    # In AWS, RDS has a point-in-time recovery of its own, and ElastiCache takes its snapshots itself.
-    kinds = only or (KINDS if place.local else ("postgres", "config"))
+    kinds = only or (KINDS if place.local else IN_AWS)
     if dry_run:
         _tell_plan(place, kinds, as_json)
         return

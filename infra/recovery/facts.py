@@ -42,6 +42,7 @@ class Newest:
 class Drills:
     """The last drill, and the last that passed; times in seconds since the epoch."""
 
+    at: float
     passed: bool
     rpo_seconds: float | None
     rto_seconds: float | None
@@ -94,13 +95,18 @@ class Bucket:
             return None
         # By the clock of S3: the one that ran the drill may have been wrong.
         reports = sorted(reports, key=lambda item: (item.modified, item.key), reverse=True)[:LOOK_BACK]
-        newest = self._report(reports[0])
-        for item in reports:
-            found = self._report(item)
-            if found["passed"]:
-                last = _not_after(found["started_at"], item.modified)
-                return Drills(newest["passed"], newest["rpo_seconds"], newest["rto_seconds"], last)
-        return Drills(newest["passed"], newest["rpo_seconds"], newest["rto_seconds"], None)
+        passed = (item for item in reports if self._report(item)["passed"])
+        success, newest = next(passed, None), self._report(reports[0])
+        return Drills(
+            at=self._began(reports[0]),
+            passed=newest["passed"],
+            rpo_seconds=newest["rpo_seconds"],
+            rto_seconds=newest["rto_seconds"],
+            last_success=self._began(success) if success else None,
+        )
+
+    def _began(self, item: Found) -> float:
+        return _not_after(self._report(item)["started_at"] or item.modified.isoformat(), item.modified)
 
     def _report(self, item: Found) -> dict[str, Any]:
         which = (item.key, item.modified)
@@ -117,7 +123,7 @@ class Bucket:
             datetime.fromisoformat(found["started_at"])
             passed = found["passed"] is True and (self.check is None or genuine(found, self.check))
         except (ValueError, KeyError, TypeError):
-            return {"passed": False, "rpo_seconds": None, "rto_seconds": None}
+            return {"passed": False, "started_at": "", "rpo_seconds": None, "rto_seconds": None}
         return {**told, "started_at": found["started_at"], "passed": passed}
 
 

@@ -21,6 +21,8 @@ FORMAT: Final = 1
 
 Kind = Literal["postgres", "redis", "config", "base"]
 KINDS: Final[tuple[Kind, ...]] = ("postgres", "redis", "config", "base")
+IN_AWS: Final[tuple[Kind, ...]] = ("postgres", "config")
+"""What is backed up there: RDS has its own point-in-time recovery, and ElastiCache takes snapshots."""
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 
 

@@ -28,9 +28,14 @@ from infra.errors import OperationFailed, UserError
 from infra.local.layout import Layout
 from infra.policy.model import Resource
 from infra.preview.estate import Recorded
+from infra.recovery import report, signing
+from infra.recovery.context import Context
+from infra.recovery.report import Check
+from infra.recovery.store import Store
 from infra.release.source_prometheus import Prometheus
 from infra.stack.environment import Environment
 from infra.stack.outputs import StackOutputs
+from tests.infra.recovery.test_facts import REPORT
 from tests.parts import REGION
 
 UP = [("superagent", "1"), ("superagent", "0"), ("node", "1")]
@@ -255,18 +260,35 @@ def test_a_receiver_is_a_confirmed_subscription_and_its_address_is_not_told(env:
 
 
 @pytest.mark.component
-def test_the_newest_report_of_a_drill_counts(env: Environment) -> None:
-    assert live.drill(env) is None
-    assert live.backups(env)["postgres"].newest is None
-    for day, passed in (("21", True), ("22", False)):
-        report = {"started_at": f"2026-11-{day}T03:00:00+00:00", "passed": passed, "rpo_seconds": 60,
-                  "rto_seconds": 30}  # fmt: skip
-        env.client("s3").put_object(
-            Bucket="backups", Key=f"drills/202611{day}T030000Z-x.json", Body=json.dumps(report)
+def test_the_newest_report_of_a_drill_counts_if_the_stacks_key_signed_it(env: Environment) -> None:
+    """As for the alert: whoever may write to the bucket may write `passed` into a file."""
+    aws = env.client
+    made = aws("kms").create_key(KeyUsage="GENERATE_VERIFY_MAC", KeySpec="HMAC_256")["KeyMetadata"]["Arn"]
+    ours = dataclasses.replace(env, outputs=dataclasses.replace(env.outputs, drill_key=f"kms:{made}"))
+    mac, by = signing.signer(Context(ours, Store(aws("s3"), "backups")))
+    assert live.drill(ours) is None
+    for name, day, passed, signs in (
+        ("a", 21, False, mac),
+        ("b", 22, True, mac),
+        ("c", 23, True, lambda data: b"x" * report.SIZE),
+        ("d", 24, False, mac),
+    ):
+        told = dataclasses.replace(
+            REPORT, started_at=f"2026-11-{day}T03:00:00+00:00", checks=[Check("it", passed, "")]
         )
-    found = live.drill(env)
-    assert found is not None
-    assert (found.at.day, found.passed) == (22, False)
+        body = json.dumps(report.signed(told, signs, by))
+        aws("s3").put_object(Bucket="backups", Key=f"drills/{name}.json", Body=body)
+        found = live.drill(ours)
+        assert found is not None
+        assert (found.at.day, found.passed) == (day, name == "b")
+
+
+@pytest.mark.component
+def test_in_aws_nobody_looks_for_backups_that_elasticache_makes(env: Environment) -> None:
+    assert env.outputs.compute == "ec2"
+    assert {kind: one.newest for kind, one in live.backups(env).items()} == {"postgres": None, "config": None}
+    here = dataclasses.replace(env, outputs=dataclasses.replace(env.outputs, compute="local"))
+    assert set(live.backups(here)) == {"postgres", "redis", "config"}
 
 
 @pytest.mark.component
