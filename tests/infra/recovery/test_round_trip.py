@@ -59,7 +59,14 @@ def test_the_manifest_says_what_a_stranger_needs(cloud: Cloud, source: Address) 
 
 
 def test_every_object_is_encrypted_under_the_key_of_the_bucket(cloud: Cloud, source: Address) -> None:
+    asked: list[dict[str, Any]] = []  # the key itself is asked for: S3 would take the account's without it
+    for call in ("PutObject", "CreateMultipartUpload"):
+        cloud.s3.meta.events.register(
+            f"provide-client-params.s3.{call}", lambda params, **_: asked.append(params)
+        )
     made = back_up(cloud, source)
+    assert asked
+    assert {one.get("SSEKMSKeyId") for one in asked} == {cloud.key}
     for found in cloud.store.list("backups/"):
         head = cloud.s3.head_object(Bucket=cloud.store.bucket, Key=found.key)
         assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", cloud.key)

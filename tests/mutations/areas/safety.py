@@ -27,7 +27,7 @@ ROWS: Final = (
         "service/api/exchange.py",
         "            if size > limit:\n                raise too_large(limit)\n",
         "",
-        (CHAT + "test_a_body_over_the_limit_is_413[True]",),
+        (CHAT + "test_a_body_that_grows_over_the_limit_is_413",),
     ),
     Mutation(
         "a body that does not come is 408",
@@ -41,7 +41,7 @@ ROWS: Final = (
         "service/api/protocol.py",
         "            self._head_size += len(data)\n            if self._head_size > self.head_bytes:\n",
         "            if False:\n",
-        (CHAT + "test_heads_that_are_too_large_or_broken_are_refused",),
+        (CHAT + "test_a_head_that_comes_in_pieces_has_the_limit_too",),
     ),
     Mutation(
         "a head in one piece has the limit too",
