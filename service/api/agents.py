@@ -15,7 +15,6 @@ from service.api.errors import ApiError
 from service.api.exchange import Exchange
 from service.api.openai_request import Count
 from service.api.pipeline import Pipeline
-from service.api.streaming import whole
 from service.providers.base import CanonicalRequest, Message, Text
 
 PROVIDER: Final = "agent"
@@ -96,7 +95,7 @@ class Agents:
         await answer(call.exchange, rendered)
 
     async def _by_model(self, call: Call) -> None:
-        response = await whole(self._pipeline, call)
+        response = await self._pipeline.complete(call)
         by = {"kind": "model", "name": response.model, "provider": call.ctx.provider}
         rendered = _reply(call, by, response.text, None)
         rendered["usage"] = {

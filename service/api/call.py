@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from service.api.exchange import JSON, Exchange, Headers, header_lines
 from service.auth.permissions import Principal
 from service.cache import exact
 from service.cache.exact import Entry, Policy
 from service.limits.limiter import Plan
-from service.providers.base import CanonicalRequest, CanonicalResponse
+from service.providers.base import CanonicalRequest, CanonicalResponse, Usage
+from service.providers.catalog import find
 from service.providers.errors import ProviderError
+from service.providers.tokens import estimate_request
 from service.routing.context import CallContext
 from service.storage.usage import UsageRow
 
@@ -22,44 +26,50 @@ if TYPE_CHECKING:
 _HITS: Final = {
     name: (b"x-superagent-cache", name.encode()) for name in ("exact", "semantic", "shared", "miss", "bypass")
 }
+NO_USAGE: Final = Usage()
+# Reserved for an answer whose length the client did not bound, until its usage is known.
+UNBOUNDED_ANSWER_TOKENS: Final = 512
 _LINES: Final[dict[tuple[str | None, int, str], bytes]] = {}
 
 
-class Call:
+class Call(Struct, eq=False):
     """One call on its way; `cache` is `exact`, `semantic`, `shared`, `miss` or `bypass`."""
 
-    __slots__ = (
-        "answer", "cache", "cache_key", "cached", "choices", "ctx", "estimate", "exchange", "free", "outcome",
-        "plan", "policy", "principal", "request", "reserved", "similar", "stream",
-    )  # fmt: skip
+    exchange: Exchange
+    principal: Principal
+    request: CanonicalRequest
+    ctx: CallContext
+    plan: Plan
+    stream: bool
+    choices: int = 1  # answers that were asked for
+    policy: Policy = exact.NEVER
+    cache_key: str = ""
+    cache: str = "bypass"
+    cached: Entry | None = None
+    free: bool = False  # answered by what another call paid for
+    similar: Look | None = None  # how the semantic cache was asked
+    estimate: int = 0
+    reserved: int = 0
+    outcome: str = ""
+    answer: CanonicalResponse | None = None  # kept to be scored
 
-    def __init__(
-        self, exchange: Exchange, principal: Principal, request: CanonicalRequest, ctx: CallContext,
-        plan: Plan, stream: bool,
-    ) -> None:  # fmt: skip
-        self.exchange = exchange
-        self.principal = principal
-        self.request = request
-        self.ctx = ctx
-        self.plan = plan
-        self.stream = stream
-        self.policy: Policy = exact.NEVER
-        self.cache_key = ""
-        self.cache = "bypass"
-        self.cached: Entry | None = None
-        self.free = False  # answered by what another call paid for
-        self.similar: Look | None = None  # how the semantic cache was asked
-        self.choices = 1  # answers that were asked for
-        self.estimate = 0
-        self.reserved = 0
-        self.outcome = ""
-        self.answer: CanonicalResponse | None = None  # kept to be scored
+
+def reserve(call: Call) -> None:
+    """Charge what the call may need before it runs, so that concurrent calls cannot all slip through."""
+    request = call.request
+    written = request.max_tokens or UNBOUNDED_ANSWER_TOKENS
+    read = estimate_request(request)
+    call.estimate = (read + written) * call.choices
+    if call.plan.budget_key:
+        info = find(request.model.rpartition("/")[2])
+        if info is not None and info.price is not None:
+            call.reserved = round(info.price.cost(Usage(read, written)) * call.choices * 1e6)
 
 
 def usage_row(call: Call, outcome: str) -> UsageRow:
     """The call as the ledger books it."""
     ctx, exchange = call.ctx, call.exchange
-    usage = ctx.usage
+    usage = ctx.usage or NO_USAGE
     return UsageRow(
         exchange.request_id,
         time.time(),
@@ -68,17 +78,35 @@ def usage_row(call: Call, outcome: str) -> UsageRow:
         call.request.model,
         ctx.provider or "",
         ctx.model or "",
-        usage.input_tokens if usage is not None else 0,
-        usage.output_tokens if usage is not None else 0,
-        usage.cache_read_tokens if usage is not None else 0,
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_tokens,
         0.0 if call.free else ctx.cost_usd,
-        exchange.seconds() * 1000,
+        (time.monotonic() - exchange.started) * 1000,
         ctx.ttft * 1000 if ctx.ttft is not None else None,
         call.cache if call.free else "",
         outcome,
         len(ctx.attempts),
         call.stream,
     )
+
+
+def log_fields(call: Call, outcome: str) -> dict[str, Any]:
+    """What the log line of its request says about the call."""
+    ctx = call.ctx
+    fields: dict[str, Any] = {
+        "outcome": outcome,
+        "provider": ctx.provider,
+        "model": ctx.model,
+        "cache": call.cache,
+        "attempts": len(ctx.attempts),
+    }
+    if ctx.usage is not None:
+        fields["input_tokens"] = ctx.usage.input_tokens
+        fields["output_tokens"] = ctx.usage.output_tokens
+    if ctx.ttft is not None:
+        fields["ttft_ms"] = round(ctx.ttft * 1000, 3)
+    return fields
 
 
 def outcome_of(error: BaseException) -> str:

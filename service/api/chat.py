@@ -11,7 +11,7 @@ from service.api.decode import decode
 from service.api.exchange import Exchange
 from service.api.gate import Gate
 from service.api.pipeline import Pipeline
-from service.api.streaming import several, stream, whole
+from service.api.streaming import several, stream
 
 
 class ChatCompletions:
@@ -36,20 +36,24 @@ class ChatCompletions:
             await self._several(call, asked)
             return
         call = await pipeline.begin(exchange, principal, request, streamed)
-        identity = "chatcmpl-" + exchange.request_id[4:]
         if streamed:
-            options = asked.stream_options
-            include_usage = options is not None and options.include_usage
-
-            def renderer() -> answer.StreamRenderer:
-                model = call.ctx.model or call.request.model
-                return answer.StreamRenderer(identity, int(time.time()), model, include_usage=include_usage)
-
-            await stream(pipeline, call, pipeline.stream(call), renderer, answer.DONE)
+            await self._stream(call, asked)
             return
-        rendered = answer.render(await whole(pipeline, call), identity, int(time.time()))
+        found = call.cached.response if call.cached is not None else await pipeline.complete(call)
+        rendered = answer.render(found, "chatcmpl-" + exchange.request_id[4:], int(time.time()))
         pipeline.end(call, "ok")  # in the journal before the client has its answer
         await exchange.reply(200, json_lines(call), rendered)
+
+    async def _stream(self, call: Call, asked: wire.ChatRequest) -> None:
+        pipeline, options = self._pipeline, asked.stream_options
+        identity = "chatcmpl-" + call.exchange.request_id[4:]
+        include_usage = options is not None and options.include_usage
+
+        def renderer() -> answer.StreamRenderer:
+            model = call.ctx.model or call.request.model
+            return answer.StreamRenderer(identity, int(time.time()), model, include_usage=include_usage)
+
+        await stream(pipeline, call, pipeline.stream(call), renderer, answer.DONE)
 
     async def _several(self, call: Call, asked: wire.ChatRequest) -> None:
         pipeline, exchange = self._pipeline, call.exchange

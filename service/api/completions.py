@@ -17,7 +17,7 @@ from service.api.gate import Gate
 from service.api.openai_answer import DONE, FINISH, SeveralRenderer, UsageOut, encode, usage
 from service.api.openai_request import Count, Penalty, Probability, StreamOptions
 from service.api.pipeline import Pipeline
-from service.api.streaming import several, stream, whole
+from service.api.streaming import several, stream
 from service.providers.base import (
     CanonicalRequest,
     Message,
@@ -98,7 +98,7 @@ class Completions:
         if asked.stream:
             await self._stream(call, asked, prompt)
             return
-        answers = await several(pipeline, call) if number > 1 else [await whole(pipeline, call)]
+        answers = await several(pipeline, call) if number > 1 else [await pipeline.complete(call)]
         choices = [_choice(index, prompt + one.text, FINISH[one.finish]) for index, one in enumerate(answers)]
         used = usage(add([one.usage for one in answers]))
         rendered = encode({**_head(call, int(time.time())), "choices": choices, "usage": used})

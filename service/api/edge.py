@@ -19,7 +19,7 @@ from service.providers.errors import ProviderError
 from service.storage.database import StoreUnavailable
 from service.telemetry.logs import JsonLog, where
 from service.telemetry.metrics import Metrics
-from service.telemetry.traces import Trace, Tracer
+from service.telemetry.traces import Recording, Tracer
 
 Handler = Callable[[Exchange], Awaitable[None]]
 
@@ -54,7 +54,7 @@ class Edge:
         self._tracer = tracer
         self.paths = {path.encode(): path for path in hot}
         self.connections: set[Any] = set()
-        self.common = Common([(b"build", version.encode()), *SECURITY_HEADERS])
+        self.common = Common([(b"build", version.encode()), *SECURITY_HEADERS], self._describe)
         self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
         self._open: set[Exchange] = set()
         metrics.http_in_flight.labels().set_function(lambda: float(len(self._open)))
@@ -66,7 +66,7 @@ class Edge:
 
     def drain(self) -> None:
         """From now on every answer asks the client (or balancer) to use another connection."""
-        self.common = Common(self.common.headers, closing=True)
+        self.common = Common(self.common.headers, self._describe, closing=True)
 
     def start(self) -> None:
         self._sweeper = forever(self._sweep, "sweeper")
@@ -77,11 +77,9 @@ class Edge:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sweeper
 
-    async def __call__(self, exchange: Exchange, task: asyncio.Task[Any]) -> None:
-        """Answer one request; `task` runs this, to be cancelled when nobody waits any more."""
+    async def serve(self, exchange: Exchange) -> None:
+        """Answer one request."""
         exchange.common = self.common
-        exchange.describe = self._describe
-        exchange.task = task
         self._open.add(exchange)
         if self._tracer is not None and exchange.path not in QUIET:
             trace = exchange.trace = self._tracer.begin(exchange.headers, exchange.started)
@@ -140,15 +138,18 @@ class Edge:
         return as_api_error(error, exchange, self._log)
 
     def _account(self, exchange: Exchange) -> None:
-        seconds = exchange.seconds()
+        seconds = time.monotonic() - exchange.started
         identity = (exchange.method, exchange.template, exchange.status)
         children = self._children.get(identity)
         if children is None:
             children = self._children[identity] = self._label(*identity)
-        children[0].inc()
+        children[0].value += 1
         children[1].observe(seconds)
-        if exchange.trace is not None:
-            self._trace(exchange, exchange.trace)
+        fields, trace = exchange.fields, exchange.trace
+        if trace is not None:
+            if trace.recording is not None:
+                self._trace(exchange, trace.recording)
+            fields["trace_id"] = trace.id
         if self._log.info_on and exchange.template not in QUIET:
             principal = exchange.principal
             self._log.write(
@@ -161,13 +162,12 @@ class Edge:
                     "status": exchange.status,
                     "ms": int(seconds * 1e6) / 1000,
                     "client": principal.id if principal is not None else None,
-                    **exchange.fields,
+                    **fields,
                 },
             )
 
-    def _trace(self, exchange: Exchange, trace: Trace) -> None:
-        recording = trace.recording
-        if recording is not None and self._tracer is not None:
+    def _trace(self, exchange: Exchange, recording: Recording) -> None:
+        if self._tracer is not None:
             principal = exchange.principal
             method = exchange.method if exchange.method in METHODS else "_OTHER"
             attributes = {
@@ -177,7 +177,6 @@ class Edge:
                 "superagent.cache": exchange.fields.get("cache"),
             }
             self._tracer.answered(recording, method, exchange.template, exchange.status, attributes)
-        exchange.fields["trace_id"] = trace.id
 
     def _label(self, method: str, template: str, status: int) -> tuple[Any, Any]:
         known = method if method in METHODS else "OTHER"

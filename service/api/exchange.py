@@ -6,8 +6,10 @@ import asyncio
 import itertools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
+
+from msgspec import Struct
 
 from service.api import errors
 from service.api.errors import ApiError
@@ -24,8 +26,7 @@ EVENTS: Final = (
 CLIENT_CLOSED: Final = 499
 
 # Ids are unique for ever without asking anybody: 64 random bits a process, and a counter.
-_BOOT: Final = f"req_{os.urandom(8).hex()}"
-_COUNTER: Final = itertools.count(1)
+IDS: Final[Iterator[str]] = map((f"req_{os.urandom(8).hex()}" + "%08x").__mod__, itertools.count(1))
 
 
 def header_lines(headers: Headers) -> bytes:
@@ -34,12 +35,21 @@ def header_lines(headers: Headers) -> bytes:
 
 
 class Common:
-    """Headers of every answer, rendered once; `closing` asks clients to use another connection."""
+    """What answers have in common: headers, rendered once, and how a failure is told. `closing` asks clients
+    to use another connection.
+    """
 
-    __slots__ = ("closing", "headers", "lines")
+    __slots__ = ("closing", "describe", "headers", "lines")
 
-    def __init__(self, headers: Headers, *, closing: bool = False) -> None:
+    def __init__(
+        self,
+        headers: Headers,
+        describe: Callable[[Exception, Exchange], ApiError],
+        *,
+        closing: bool = False,
+    ) -> None:
         self.closing = closing
+        self.describe = describe
         self.headers = headers
         self.lines = header_lines(headers)
 
@@ -49,6 +59,7 @@ class Connection(Protocol):
 
     client: str
     transport: asyncio.Transport
+    task: asyncio.Task[None]  # which answers its requests, one after the other
     on_disconnect: Callable[[], None] | None
 
     def resume(self) -> None: ...
@@ -64,59 +75,48 @@ class Connection(Protocol):
     def piece(self, exchange: Exchange, data: bytes, *, last: bool = False) -> None: ...
 
 
-class Exchange:
+class Exchange(Struct, eq=False):
     """`status` is 0 until the head is sent, `answered` when all is; `seconds()` is the age of the request.
 
     `lines` and `response_headers` are added to the answer, whoever gives it.
     """
 
-    __slots__ = (
-        "_arrived", "_connection", "_parts", "_scope", "_waiter", "answered", "body_deadline", "chunked",
-        "common", "describe", "disconnected", "error_body", "fields", "headers", "keep_alive", "lines",
-        "method", "path", "principal", "query", "request_id", "response_headers", "started", "status",
-        "task", "template", "timed_out", "trace", "unread",
-    )  # fmt: skip
-
-    describe: Callable[[Exception, Exchange], ApiError]
-    task: asyncio.Task[Any]
-
-    def __init__(
-        self,
-        connection: Connection,
-        method: str,
-        path: str,
-        query: bytes,
-        headers: dict[bytes, bytes],
-        common: Common,
-    ) -> None:
-        self._connection = connection
-        self.method = method
-        self.path = path
-        self.query = query
-        self.headers = headers
-        self.common = common
-        self.template = ""
-        self.request_id = f"{_BOOT}{next(_COUNTER):08x}"
-        self.started = time.monotonic()
-        self.status = 0
-        self.principal: Principal | None = None
-        self.body_deadline = 0.0
-        self.timed_out = self.disconnected = self.answered = False
-        self.keep_alive = self.chunked = True
-        self.lines = b""
-        self.response_headers: Headers = []
-        self.fields: dict[str, Any] = {}  # what else the log line says
-        self.trace: Trace | None = None  # None while tracing is off
-        # endpoints with another error format put theirs here
-        self.error_body: Callable[[ApiError, str], bytes] = errors.body
-        self._scope: dict[str, Any] | None = None
-        self._parts: list[bytes] = []
-        self._arrived = False
-        self._waiter: asyncio.Future[None] | None = None
-        self.unread = 0
+    _connection: Connection
+    method: str
+    path: str
+    query: bytes
+    headers: dict[bytes, bytes]
+    common: Common
+    request_id: str
+    started: float
+    keep_alive: bool = True
+    chunked: bool = True
+    template: str = ""
+    status: int = 0
+    principal: Principal | None = None
+    body_deadline: float = 0.0
+    timed_out: bool = False
+    disconnected: bool = False
+    answered: bool = False
+    lines: bytes = b""
+    response_headers: Headers = []
+    fields: dict[str, Any] = {}  # what else the log line says
+    trace: Trace | None = None  # None while tracing is off
+    # endpoints with another error format put theirs here
+    error_body: Callable[[ApiError, str], bytes] = errors.body
+    _scope: dict[str, Any] | None = None
+    _parts: list[bytes] = []
+    _arrived: bool = False
+    _waiter: asyncio.Future[None] | None = None
+    unread: int = 0
 
     def seconds(self) -> float:
         return time.monotonic() - self.started
+
+    @property
+    def task(self) -> asyncio.Task[None]:
+        """Who answers, to be cancelled when nobody waits any more."""
+        return self._connection.task
 
     @property
     def client(self) -> str:
@@ -217,7 +217,7 @@ class Exchange:
 
     def describe_failure(self, error: Exception) -> ApiError:
         """What the client is told about a failure in the middle of its stream."""
-        return self.describe(error, self)
+        return self.common.describe(error, self)
 
     # --- the answer
 

@@ -14,6 +14,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
+from msgspec import Struct
+
 from service.api.call import Call
 from service.cache.exact import Entry
 from service.providers.base import CanonicalRequest, StreamEnd, StreamEvent, TextDelta, ThinkingDelta
@@ -23,18 +25,15 @@ from service.routing.context import CallContext
 EVENT_BYTES: Final = 100  # what an event weighs besides its text
 
 
-class Flight:
+class Flight(Struct, eq=False):
     """A whole answer on its way. When it lands with the leader's client gone, the first of those who waited
     for it is the `payer`.
     """
 
-    __slots__ = ("_followers", "_landed", "_leader", "payer")
-
-    def __init__(self, leader: Call) -> None:
-        self.payer = self._leader = leader
-        self._followers: dict[Call, None] = {}  # in the order they came
-        self._landed: asyncio.Future[Entry | ProviderError | None] | None = None  # there for followers
-        leader.exchange.watch_disconnect(self._leader_left)
+    _leader: Call
+    payer: Call
+    _followers: dict[Call, None] = {}  # in the order they came
+    _landed: asyncio.Future[Entry | ProviderError | None] | None = None  # there for followers
 
     async def follow(self, call: Call) -> Entry | None:
         """The leader's answer; None when there will be none and somebody else must lead.
@@ -66,7 +65,8 @@ class Flight:
                 leader.ctx.usage, leader.ctx.cost_usd = None, 0.0
             raise asyncio.CancelledError
 
-    def _leader_left(self) -> None:
+    def leader_left(self) -> None:
+        """The leader's client is gone."""
         exchange = self._leader.exchange
         exchange.disconnected = True
         if not self._followers:
@@ -229,7 +229,8 @@ class Flights:
 
     def begin(self, call: Call) -> Flight:
         """`call` leads from now on; `land` ends it."""
-        flight = self._whole[call.cache_key] = Flight(call)
+        flight = self._whole[call.cache_key] = Flight(call, call)
+        call.exchange.watch_disconnect(flight.leader_left)
         return flight
 
     def land(self, call: Call, flight: Flight, outcome: Entry | ProviderError | None) -> None:

@@ -10,7 +10,7 @@ from service.api.errors import ApiError
 from service.api.exchange import Exchange
 from service.api.gate import Gate
 from service.api.pipeline import Pipeline
-from service.api.streaming import stream, whole
+from service.api.streaming import stream
 from service.providers.base import StreamEvent
 
 
@@ -40,7 +40,7 @@ class Messages:
                 _cut,
             )
             return
-        rendered = answer.render(await whole(pipeline, call), identity)
+        rendered = answer.render(await pipeline.complete(call), identity)
         pipeline.end(call, "ok")
         await exchange.reply(200, json_lines(call), rendered)
 

@@ -103,26 +103,27 @@ def usage(used: Usage) -> UsageOut:
 
 def render(answer: CanonicalResponse, completion_id: str, created: int) -> bytes:
     """The whole answer as the body of a response."""
-    return _body([answer], answer.usage, completion_id, created)
+    return _body([_choice(0, answer)], answer.model, answer.usage, completion_id, created)
 
 
 def render_several(answers: list[CanonicalResponse], completion_id: str, created: int) -> bytes:
     """Several answers as the choices of one response, in order."""
-    return _body(answers, add([one.usage for one in answers]), completion_id, created)
-
-
-def _body(answers: list[CanonicalResponse], used: Usage, completion_id: str, created: int) -> bytes:
     choices = [_choice(index, one) for index, one in enumerate(answers)]
-    return encode(
-        Completion(completion_id, "chat.completion", created, answers[0].model, choices, usage(used))
-    )
+    return _body(choices, answers[0].model, add([one.usage for one in answers]), completion_id, created)
+
+
+def _body(choices: list[Choice], model: str, used: Usage, completion_id: str, created: int) -> bytes:
+    return encode(Completion(completion_id, "chat.completion", created, model, choices, usage(used)))
 
 
 def _choice(index: int, answer: CanonicalResponse) -> Choice:
+    parts = answer.parts
+    if len(parts) == 1 and type(parts[0]) is Text:
+        return Choice(index, MessageOut("assistant", parts[0].text, None), None, FINISH[answer.finish])
     text: list[str] = []
     thinking: list[str] = []
     calls: list[ToolCallOut] = []
-    for part in answer.parts:
+    for part in parts:
         if type(part) is Text:
             text.append(part.text)
         elif type(part) is ToolCall:

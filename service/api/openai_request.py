@@ -7,6 +7,7 @@ absence would change the answer (`logprobs`, audio) are refused. `n` is not the 
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -146,33 +147,30 @@ DECODER: Final = msgspec.json.Decoder(ChatRequest)
 
 def parse(request: ChatRequest) -> CanonicalRequest:
     """Theirs into ours. Raises `ApiError` 400 with `param` for what cannot be done."""
-    _refuse_what_is_not_supported(request)
-    return CanonicalRequest(
-        model=request.model,
-        messages=tuple([_message(one, index) for index, one in enumerate(request.messages)]),
-        tools=tuple([_tool(one) for one in request.tools]) if request.tools else (),
-        tool_choice=_tool_choice(request.tool_choice),
-        parallel_tool_calls=request.parallel_tool_calls,
-        response_format=_response_format(request.response_format),
-        max_tokens=request.max_completion_tokens or request.max_tokens,
-        temperature=request.temperature,
-        top_p=request.top_p,
-        stop=(request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ()),
-        seed=request.seed,
-        frequency_penalty=request.frequency_penalty,
-        presence_penalty=request.presence_penalty,
-        reasoning_effort=request.reasoning_effort,
-        user=request.user,
-    )
-
-
-def _refuse_what_is_not_supported(request: ChatRequest) -> None:
     if request.logprobs:
         raise ApiError(400, "'logprobs' is not supported: leave it out.", param="logprobs")
     if request.audio is not None:
         raise ApiError(400, "Audio is not supported: leave 'audio' out.", param="audio")
     if request.modalities is not None and request.modalities != ["text"]:
         raise ApiError(400, "Only the modality 'text' is supported.", param="modalities")
+    choice, form, stop = request.tool_choice, request.response_format, request.stop
+    return CanonicalRequest(
+        model=request.model,
+        messages=tuple(map(_message, request.messages, count())),
+        tools=tuple([_tool(one) for one in request.tools]) if request.tools else (),
+        tool_choice=None if choice is None else _tool_choice(choice),
+        parallel_tool_calls=request.parallel_tool_calls,
+        response_format=None if form is None else _response_format(form),
+        max_tokens=request.max_completion_tokens or request.max_tokens,
+        temperature=request.temperature,
+        top_p=request.top_p,
+        stop=() if stop is None else (stop,) if isinstance(stop, str) else tuple(stop),
+        seed=request.seed,
+        frequency_penalty=request.frequency_penalty,
+        presence_penalty=request.presence_penalty,
+        reasoning_effort=request.reasoning_effort,
+        user=request.user,
+    )
 
 
 def _message(message: MessageIn, index: int) -> Message:
@@ -251,17 +249,13 @@ def _tool(tool: ToolIn) -> Tool:
     return Tool(function.name, function.description or "", function.parameters, function.strict)
 
 
-def _tool_choice(choice: str | ToolChoiceIn | None) -> ToolChoice | None:
-    if choice is None:
-        return None
+def _tool_choice(choice: str | ToolChoiceIn) -> ToolChoice:
     if isinstance(choice, ToolChoiceIn):
         return ToolChoice("tool", choice.function.name)
     return ToolChoice(choice)  # type: ignore[arg-type]  # the decoder admits these three only
 
 
-def _response_format(wanted: ResponseFormatIn | None) -> ResponseFormat | None:
-    if wanted is None:
-        return None
+def _response_format(wanted: ResponseFormatIn) -> ResponseFormat:
     if wanted.type == "json_schema":
         schema = wanted.json_schema
         if schema is None:

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from service.api.call import Call, usage_row
+from service.api.call import NO_USAGE, Call, log_fields, outcome_of, reserve, usage_row
 from service.api.choices import Choices
 from service.api.exchange import Exchange
 from service.api.flights import Flights
@@ -18,10 +18,8 @@ from service.cache import exact
 from service.cache.exact import Collector, Entry
 from service.limits.admission import Admission, Redis
 from service.limits.limiter import Plans
-from service.providers.base import CanonicalRequest, CanonicalResponse, StreamEnd, StreamEvent, Usage
-from service.providers.catalog import find
+from service.providers.base import CanonicalRequest, CanonicalResponse, StreamEnd, StreamEvent
 from service.providers.errors import ProviderError
-from service.providers.tokens import estimate_request
 from service.quality.scorer import Scorer
 from service.routing.context import CallContext
 from service.storage.commands import set_for
@@ -32,9 +30,6 @@ from service.telemetry.traces import admitted, compared
 if TYPE_CHECKING:  # it brings numpy, which is there only where it is on
     from service.cache.semantic import SemanticCache
 from service.cache.sharing import Sharing
-
-# Reserved for an answer whose length the client did not bound, until its usage is known.
-UNBOUNDED_ANSWER_TOKENS: Final = 512
 
 
 class Router(Protocol):
@@ -108,14 +103,13 @@ class Pipeline:
         trace = exchange.trace
         deadline = exchange.started + self._seconds
         ctx = CallContext(request_id=exchange.request_id, deadline=deadline, trace=trace)
-        call = Call(exchange, principal, request, ctx, plan, stream)
-        call.choices = choices
+        call = Call(exchange, principal, request, ctx, plan, stream, choices)
         if cacheable and choices == 1 and self._cache_seconds and self._link is not None:
             call.policy = exact.policy(request, exchange.headers)
             if call.policy.write:
                 call.cache_key = exact.cache_key(principal, request)
         if plan.tokens is not None or plan.budget_key:
-            self._reserve(call)
+            reserve(call)
         look = call.cache_key if call.policy.read else ""
         began = 0.0 if trace is None or trace.recording is None else time.monotonic()
         decision, found = await self._admission.admit(plan, call.estimate, call.reserved, look, choices)
@@ -135,17 +129,6 @@ class Pipeline:
             admitted(trace, began, call.cache, None)
         exchange.watch_disconnect()
         return call
-
-    def _reserve(self, call: Call) -> None:
-        """Charge what the call may need before it runs, so that concurrent calls cannot all slip through."""
-        request = call.request
-        written = request.max_tokens or UNBOUNDED_ANSWER_TOKENS
-        read = estimate_request(request)
-        call.estimate = (read + written) * call.choices
-        if call.plan.budget_key:
-            info = find(request.model.rpartition("/")[2])
-            if info is not None and info.price is not None:
-                call.reserved = round(info.price.cost(Usage(read, written)) * call.choices * 1e6)
 
     def _found(self, call: Call, entry: Entry, how: str) -> None:
         call.cached, call.cache, call.free = entry, how, True
@@ -170,25 +153,29 @@ class Pipeline:
     # --- whole answers
 
     async def complete(self, call: Call) -> CanonicalResponse:
-        """The answer, from the cache, from an identical call on its way, or from a provider; booked by
-        `end`, which the caller calls when the answer is rendered.
+        """The answer, from the cache, from an identical call on its way, or from a provider. A failure is
+        booked here, a success by `end`, which the caller calls when the answer is rendered.
         """
-        if call.cached is not None:
-            return call.cached.response
-        if not call.policy.read or not call.cache_key:
-            response = await self._router.complete(call.request, call.ctx)
-            if call.policy.write:
-                self._keep(call, response)
-            if self._scorer is not None and self._scorer.wants():
-                call.answer = response
-            return response
-        while (flight := self._flights.find(call.cache_key)) is not None:
-            entry = await flight.follow(call)
-            if entry is not None:
-                if flight.payer is not call:
-                    self._found(call, entry, "shared")
-                return entry.response
-        return await self._lead(call)
+        try:
+            if call.cached is not None:
+                return call.cached.response
+            if not call.policy.read or not call.cache_key:
+                response = await self._router.complete(call.request, call.ctx)
+                if call.policy.write:
+                    self._keep(call, response)
+                if self._scorer is not None and self._scorer.wants():
+                    call.answer = response
+                return response
+            while (flight := self._flights.find(call.cache_key)) is not None:
+                entry = await flight.follow(call)
+                if entry is not None:
+                    if flight.payer is not call:
+                        self._found(call, entry, "shared")
+                    return entry.response
+            return await self._lead(call)
+        except BaseException as error:
+            self.end(call, outcome_of(error))
+            raise
 
     async def _lead(self, call: Call) -> CanonicalResponse:
         flight = self._flights.begin(call)
@@ -286,20 +273,8 @@ class Pipeline:
             if call.answer is not None and outcome == "ok" and self._scorer is not None:
                 self._scorer.offer(exchange.request_id, ctx.provider or "", call.request, call.answer)
         if call.estimate:
-            usage = ctx.usage
-            used = usage.input_tokens + usage.output_tokens if usage is not None else 0
+            usage = ctx.usage or NO_USAGE
+            used = usage.input_tokens + usage.output_tokens
             cost = 0.0 if call.free else ctx.cost_usd
             self._admission.settle(call.plan, call.estimate, used, round(cost * 1e6) - call.reserved)
-        fields = exchange.fields
-        fields |= {
-            "outcome": outcome,
-            "provider": ctx.provider,
-            "model": ctx.model,
-            "cache": call.cache,
-            "attempts": len(ctx.attempts),
-        }
-        if ctx.usage is not None:
-            fields["input_tokens"] = ctx.usage.input_tokens
-            fields["output_tokens"] = ctx.usage.output_tokens
-        if ctx.ttft is not None:
-            fields["ttft_ms"] = round(ctx.ttft * 1000, 3)
+        exchange.fields |= log_fields(call, outcome)

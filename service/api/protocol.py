@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import httptools
 
 from service.api import framing
-from service.api.exchange import Exchange, Headers, header_lines
+from service.api.exchange import IDS, Exchange, Headers, header_lines
 
 HIGH_WATER: Final = 65_536  # unread body bytes at which reading pauses
 METHODS: Final = {
@@ -72,10 +72,9 @@ class ApiProtocol(asyncio.Protocol):
         self.due = time.monotonic() + self._idle_seconds
         self._server.connections.add(self)
         self._edge.connections.add(self)
-        task = self._loop.create_task(self._serve(), name="connection")
+        task = self.task = self._loop.create_task(self._serve(), name="connection")
         self._server.tasks.add(task)
         task.add_done_callback(self._server.tasks.discard)
-        self._task = task
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)
@@ -147,28 +146,27 @@ class ApiProtocol(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        if self._may_be_big and sum([len(n) + len(v) for n, v in self._headers.items()]) > self.head_bytes:
+        headers, parser, url, edge = self._headers, self._parser, self._url, self._edge
+        if self._may_be_big and sum([len(n) + len(v) for n, v in headers.items()]) > self.head_bytes:
             self._head_size = self.head_bytes + 1
             raise ValueError("head too large")  # the parser stops there
-        parser, url = self._parser, self._url
-        path = self._edge.paths.get(url)
+        path = edge.paths.get(url)
         query = b""
         if path is None:
             parsed = httptools.parse_url(url)
             path, query = (parsed.path or b"/").decode("ascii"), parsed.query or b""
             if "%" in path:
                 path = unquote(path)
-        method = parser.get_method()
-        exchange = Exchange(
-            self, METHODS.get(method) or method.decode("ascii"), path, query, self._headers, self._edge.common
+        raw = parser.get_method()
+        method = METHODS.get(raw) or raw.decode("ascii")
+        chunked = parser.get_http_version() != "1.0"
+        keep_alive = chunked and parser.should_keep_alive()
+        exchange = self._arriving = Exchange(
+            self, method, path, query, headers, edge.common, next(IDS), time.monotonic(), keep_alive, chunked
         )
-        version = parser.get_http_version()
-        exchange.chunked = version != "1.0"
-        exchange.keep_alive = exchange.chunked and parser.should_keep_alive()
-        self._arriving = exchange
         if parser.should_upgrade():
             exchange.keep_alive = False
-            length = self._headers.get(b"content-length", b"0")
+            length = headers.get(b"content-length", b"0")
             self._raw_left = int(length) if length.isdigit() else 0
         if self._at_work is not None or self._waiting:
             self._pause()  # pipelined: one at a time
@@ -211,7 +209,7 @@ class ApiProtocol(asyncio.Protocol):
                     await self._wake
                 exchange = self._at_work = waiting.popleft()
                 self.due = 0.0
-                await edge(exchange, self._task)
+                await edge.serve(exchange)
                 self._at_work = self.on_disconnect = None
                 self._server.total_requests += 1
                 if not exchange.answered or not exchange.keep_alive:

@@ -16,7 +16,7 @@ from service.api.errors import ApiError
 from service.api.exchange import JSON, Exchange
 from service.api.openai_request import Count, StreamOptions
 from service.api.pipeline import Pipeline
-from service.api.streaming import stream, whole
+from service.api.streaming import stream
 from service.auth.permissions import Principal
 from service.cache.exact import Collector
 from service.providers.base import CanonicalRequest, Message, StreamEnd, StreamEvent, Text
@@ -120,7 +120,7 @@ class Sessions:
 
     async def _whole(self, call: Call, session: Conversation) -> None:
         exchange = call.exchange
-        response = await whole(self._pipeline, call)
+        response = await self._pipeline.complete(call)
         await self._save(call, session, response.text)
         identity = "chatcmpl-" + exchange.request_id[4:]
         rendered = openai_answer.render(response, identity, int(time.time()))

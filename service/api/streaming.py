@@ -23,17 +23,8 @@ class Renderer(Protocol[Event]):
     def event(self, event: Event) -> bytes: ...
 
 
-async def whole(pipeline: Pipeline, call: Call) -> CanonicalResponse:
-    """The answer; a failure is booked here, a success by the caller, when it has rendered it."""
-    try:
-        return await pipeline.complete(call)
-    except BaseException as error:
-        pipeline.end(call, outcome_of(error))
-        raise
-
-
 async def several(pipeline: Pipeline, call: Call) -> list[CanonicalResponse]:
-    """As `whole`, for `call.choices` answers."""
+    """As `Pipeline.complete`, for `call.choices` answers."""
     try:
         return await pipeline.choices.complete(call)
     except BaseException as error:

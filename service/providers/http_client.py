@@ -134,16 +134,13 @@ class HttpUpstream:
             allow_private=config.allow_private,
         )
 
-    def due(self, deadline: float) -> float:
-        """When a whole answer must be there."""
-        return min(deadline, time.monotonic() + self.timeouts.total)
-
     async def request(self, head: bytes, body: bytes, deadline: float, most: int = ANSWER_LIMIT) -> bytes:
         """The body of a 2xx answer; 0 as `most` bytes: what the client takes. Raises `ProviderError`."""
         if self._sends_trace:
             head += OUTGOING.get()
+        due = time.monotonic() + self.timeouts.total
         try:
-            response = await self.client.request(head, body, self.due(deadline), most)
+            response = await self.client.request(head, body, due if due < deadline else deadline, most)
         except UpstreamError as error:
             raise self.broken(error) from None
         if not 200 <= response.status < 300:

@@ -60,12 +60,12 @@ class OpenAICompatible:
         body = msgspec.json.encode(wire.render(request, self._flavour, stream=False))
         raw = await self._upstream.request(self._chat, body, deadline)
         answer = self._decode(raw)
-        if not answer.choices or answer.choices[0].message is None:
+        choice = answer.choices[0] if answer.choices else None
+        message = choice.message if choice is not None else None
+        if choice is None or message is None:
             if answer.error is not None:
                 raise self._upstream.tell(from_object(answer.error, 200))
             raise self._upstream.unreadable()
-        choice = answer.choices[0]
-        message = answer.choices[0].message
         parts = _parts(message)
         usage = answer.usage.usage() if answer.usage is not None else _estimate(request, parts)
         return CanonicalResponse(
@@ -136,6 +136,8 @@ class OpenAICompatible:
             raise self._upstream.unreadable() from None
 
     def _finish(self, reason: str | None, calls: bool, refused: bool) -> FinishReason:
+        if reason == "stop" and not calls and not refused:
+            return "stop"
         try:
             return wire.finish_of(reason, calls=calls, refused=refused)
         except ProviderError as error:
@@ -211,11 +213,13 @@ class _StreamState:
 
 
 def _parts(message: WireMessage) -> tuple[Text | ToolCall | Thinking, ...]:
+    thought, content = message.reasoning_content or message.reasoning, message.content
+    if type(content) is str and content and not thought and not message.tool_calls:
+        return (Text(content),)
     parts: list[Text | ToolCall | Thinking] = []
-    thought = message.reasoning_content or message.reasoning
     if thought:
         parts.append(Thinking(thought))
-    text = wire.content_text(message.content) or message.refusal
+    text = wire.content_text(content) or message.refusal
     if text:
         parts.append(Text(text))
     for index, call in enumerate(message.tool_calls or ()):

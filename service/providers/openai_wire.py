@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -26,12 +25,6 @@ from service.providers.flavours import Flavour
 
 # --- out --------------------------------------------------------------------------------------------
 
-# Fields that mean the same on both sides.
-PASSED_ON: Final = (
-    "temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty", "user",
-)  # fmt: skip
-_passed_on: Final = attrgetter(*PASSED_ON)
-
 
 def render(request: CanonicalRequest, flavour: Flavour, *, stream: bool) -> JSON:
     """The body of a chat request for this flavour."""
@@ -45,9 +38,21 @@ def render(request: CanonicalRequest, flavour: Flavour, *, stream: bool) -> JSON
             body["stream_options"] = {"include_usage": True}
     if request.max_tokens is not None:
         body[flavour.max_tokens_field] = request.max_tokens
-    for field, value in zip(PASSED_ON, _passed_on(request), strict=True):
-        if value is not None and field not in flavour.dropped:
-            body[field] = value
+    dropped = flavour.dropped
+    if request.temperature is not None and "temperature" not in dropped:
+        body["temperature"] = request.temperature
+    if request.top_p is not None and "top_p" not in dropped:
+        body["top_p"] = request.top_p
+    if request.top_k is not None and "top_k" not in dropped:
+        body["top_k"] = request.top_k
+    if request.seed is not None and "seed" not in dropped:
+        body["seed"] = request.seed
+    if request.frequency_penalty is not None and "frequency_penalty" not in dropped:
+        body["frequency_penalty"] = request.frequency_penalty
+    if request.presence_penalty is not None and "presence_penalty" not in dropped:
+        body["presence_penalty"] = request.presence_penalty
+    if request.user is not None and "user" not in dropped:
+        body["user"] = request.user
     if request.stop:
         body["stop"] = list(request.stop)
     if request.tools:
@@ -59,7 +64,7 @@ def render(request: CanonicalRequest, flavour: Flavour, *, stream: bool) -> JSON
                 if choice.mode == "tool"
                 else choice.mode
             )
-        if request.parallel_tool_calls is not None and "parallel_tool_calls" not in flavour.dropped:
+        if request.parallel_tool_calls is not None and "parallel_tool_calls" not in dropped:
             body["parallel_tool_calls"] = request.parallel_tool_calls
     if request.response_format is not None and request.response_format.kind != "text":
         _response_format(request.response_format, flavour, body)

@@ -25,7 +25,10 @@ def estimate_request(request: CanonicalRequest) -> int:
     for message in request.messages:
         total += TOKENS_PER_MESSAGE
         for part in message.parts:
-            total += estimate_text(part.text) if type(part) is Text else _part(part)
+            if type(part) is Text and part.text.isascii():
+                total += -(-len(part.text) // BYTES_PER_TOKEN)
+            else:
+                total += _part(part)
     for tool in request.tools:
         total += estimate_text(tool.name + tool.description) + estimate_text(str(tool.parameters or ""))
     return total

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Any, TypeVar
 
+from msgspec import Struct
+
 from service.providers.base import ProviderError, ProvidersUnavailable
 from service.providers.config import RoutingConfig
 from service.routing.breaker import Permit
@@ -29,37 +31,19 @@ Sleep = Callable[[float], Awaitable[Any]]
 PASSING = ("transport", "overloaded", "internal")
 
 
-class Pending:
+class Pending(Struct, eq=False):
     """An admitted attempt. Exactly one of `ok`, `failed` and `cancelled` ends it; later calls do nothing."""
 
-    __slots__ = (
-        "_clock", "_ctx", "_number", "_open", "_permit", "_recorder", "attempt", "began", "span", "target",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        target: Target,
-        permit: Permit,
-        ctx: CallContext,
-        recorder: RoutingRecorder,
-        clock: Callable[[], float],
-    ) -> None:
-        self.target = target
-        self.began = clock()
-        self.attempt = Attempt(target.upstream.name, target.model)
-        ctx.attempts.append(self.attempt)
-        self.span: Span | None = None
-        self._ctx = ctx
-        self._number = len(ctx.attempts)
-        self._permit = permit
-        self._recorder = recorder
-        self._clock = clock
-        self._open = True
-        target.load.in_flight += 1
-        trace = ctx.trace
-        if ctx.asked is not None and trace is not None and trace.recording is not None:
-            provider, number = target.upstream.provider, self._number
-            self.span = genai.began(trace.recording, provider, target.label, number, ctx.asked, ctx.span)
+    target: Target
+    attempt: Attempt
+    began: float
+    _permit: Permit
+    _ctx: CallContext
+    _number: int
+    _recorder: RoutingRecorder
+    _clock: Callable[[], float]
+    span: Span | None = None
+    _open: bool = True
 
     def ok(self) -> None:
         if self._open:
@@ -123,7 +107,16 @@ class Dispatcher:
         permit = target.upstream.breaker.admit()
         if permit is None:
             return None
-        return Pending(target, permit, ctx, self._recorder, self._clock)
+        attempt, attempts, clock = Attempt(target.upstream.name, target.model), ctx.attempts, self._clock
+        attempts.append(attempt)
+        number = len(attempts)
+        pending = Pending(target, attempt, clock(), permit, ctx, number, self._recorder, clock)
+        target.load.in_flight += 1
+        if ctx.asked is not None and ctx.trace is not None and ctx.trace.recording is not None:
+            pending.span = genai.began(
+                ctx.trace.recording, target.upstream.provider, target.label, number, ctx.asked, ctx.span
+            )
+        return pending
 
     async def run(
         self,
@@ -215,17 +208,14 @@ def _tell_skipped(target: Target, ctx: CallContext) -> None:
         span.event("circuit_open", {"superagent.provider": target.upstream.name})
 
 
-class _Failures:
+class _Failures(Struct, eq=False):
     """Why nobody answered, and what to tell the client."""
 
-    __slots__ = ("_clock", "_errors", "_reasons", "_tries", "_wait")
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._errors: list[ProviderError] = []
-        self._reasons: dict[str, str] = {}
-        self._tries: dict[str, int] = {}
-        self._wait = math.inf
+    _clock: Callable[[], float]
+    _errors: list[ProviderError] = []
+    _reasons: dict[str, str] = {}
+    _tries: dict[str, int] = {}
+    _wait: float = math.inf
 
     def of(self, target: Target) -> int:
         """How often this target failed."""

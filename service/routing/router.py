@@ -111,7 +111,7 @@ class Router:
 
         response, pending = await self._run(self._order(request, ctx), ctx, start, _nothing)
         pending.ok()
-        pending.target.load.observe(self._clock() - pending.began)
+        pending.target.load.observe(pending.attempt.seconds)
         self._settle(pending.target, response.usage, ctx)
         if pending.span is not None:
             identity, model, finish = response.id, response.model, response.finish

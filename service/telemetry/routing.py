@@ -16,7 +16,7 @@ class RoutingMetrics:
     def __init__(self, metrics: Metrics, attempts: AttemptLog) -> None:
         self._metrics = metrics
         self._attempts = attempts
-        self._requests: dict[tuple[str, str, str], Any] = {}
+        self._ended: dict[tuple[str, str, str], tuple[Any, Any]] = {}
         self._providers: dict[str, tuple[Any, Any, Any]] = {}
         self._usage: dict[tuple[str, str], tuple[Any, Any, Any, Any]] = {}
 
@@ -24,11 +24,12 @@ class RoutingMetrics:
         self, ctx: CallContext, attempt: Attempt, model: str, number: int, error: ProviderError | None
     ) -> None:
         identity = (attempt.provider, model, attempt.outcome)
-        child = self._requests.get(identity)
-        if child is None:
-            child = self._requests[identity] = self._metrics.provider_requests.labels(*identity)
-        child.inc()
-        self._of(attempt.provider)[0].observe(attempt.seconds)
+        children = self._ended.get(identity)
+        if children is None:
+            requests = self._metrics.provider_requests.labels(*identity)
+            children = self._ended[identity] = (requests, self._of(attempt.provider)[0])
+        children[0].value += 1
+        children[1].observe(attempt.seconds)
         if error is not None or self._attempts.all:
             self._attempts.write(ctx, attempt, model, number, error)
 
@@ -48,11 +49,12 @@ class RoutingMetrics:
                 tokens.labels(provider, model, "cached"),
                 self._metrics.provider_cost.labels(provider, model),
             )
-        children[0].inc(usage.input_tokens)
-        children[1].inc(usage.output_tokens)
+        sent, written, cached, cost = children
+        sent.value += usage.input_tokens
+        written.value += usage.output_tokens
         if usage.cache_read_tokens:
-            children[2].inc(usage.cache_read_tokens)
-        children[3].inc(cost_usd)
+            cached.value += usage.cache_read_tokens
+        cost.value += cost_usd
 
     def breaker(self, provider: str, state: int) -> None:
         self._metrics.breaker_state.labels(provider).set(state)

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 
 class Count:
-    """One series of a counter or gauge."""
+    """One series of a counter or gauge. Where every request counts, `value` is raised without a call."""
 
     __slots__ = ("_source", "value")
 

@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from random import Random, SystemRandom
 from typing import Any, Final
 
+from msgspec import Struct
+
 from service.telemetry.trace_context import parse_parent, parse_state, render_parent
 
 INTERNAL: Final = 1  # kinds as OTLP numbers them
@@ -25,6 +27,7 @@ MOST_EVENTS: Final = 32  # of one span
 # Ids must be unique, not secret: a seed of the system's once, and no system call a request.
 _RANDOM: Final = Random(SystemRandom().getrandbits(256))  # noqa: S311 - ids guard nothing
 _bits: Final = _RANDOM.getrandbits
+_random: Final = _RANDOM.random
 
 Attributes = dict[str, Any]
 
@@ -101,15 +104,12 @@ class Recording:
         return span
 
 
-class Trace:
+class Trace(Struct, eq=False):
     """What a request carries of its trace; `recording` is None when it is not sampled."""
 
-    __slots__ = ("_state", "id", "recording")
-
-    def __init__(self, identity: str, recording: Recording | None, state: bytes = b"") -> None:
-        self.id = identity
-        self.recording = recording
-        self._state = state
+    id: str
+    recording: Recording | None
+    _state: bytes = b""
 
     def outgoing(self, span: Span | None) -> bytes:
         """Header lines for a call that belongs to the trace; `span` is None when it is not sampled."""
@@ -150,11 +150,11 @@ class Tracer:
         parent = parse_parent(header) if header is not None else None
         if parent is None:
             identity = new_trace_id()
-            if _RANDOM.random() >= self._ratio:
+            if _random() >= self._ratio:
                 return Trace(identity, None)
             return Trace(identity, Recording(identity, "", "", SERVER, started))
         state = headers.get(b"tracestate", b"")
-        sampled = parent.sampled if self._parent_based else _RANDOM.random() < self._ratio
+        sampled = parent.sampled if self._parent_based else _random() < self._ratio
         if not sampled:
             return Trace(parent.trace_id, None, state)
         recording = Recording(parent.trace_id, parent.span_id, "", SERVER, started)
@@ -163,7 +163,7 @@ class Tracer:
     def start(self, name: str) -> Trace:
         """A trace of work that no request waits for."""
         identity = new_trace_id()
-        if _RANDOM.random() >= self._ratio:
+        if _random() >= self._ratio:
             return Trace(identity, None)
         return Trace(identity, Recording(identity, "", name, INTERNAL, time.monotonic()))
 

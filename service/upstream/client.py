@@ -76,10 +76,14 @@ class Client:
             connection.body_limit = most or self._max_body
             try:
                 connection.send(data, streaming=False)
-                response = await connection.response(due)
+                await connection.whole(due)
+                response = connection.response()
             except UpstreamError as error:
                 if _stale(error, reused):
                     continue
+                raise
+            except asyncio.CancelledError:
+                connection.abort()
                 raise
             self._give_back(connection)
             return response
@@ -176,11 +180,10 @@ class Client:
         return connection
 
     def _give_back(self, connection: Connection) -> None:
-        if not connection.reusable or self._closed:
+        assert self._loop is not None
+        if self._closed or not connection.park(self._loop.time()):
             connection.abort()
             return
-        assert self._loop is not None
-        connection.park(self._loop.time())
         self._idle.append(connection)
         if self._queue:
             self._next()

@@ -28,7 +28,7 @@ class Connection(asyncio.Protocol):
     """Methods named `on_…` are called by httptools, `connection_…` and `data_received` by asyncio."""
 
     __slots__ = (
-        "_body", "_drained", "_due", "_error", "_framed", "_head_bytes", "_interim", "_keep", "_loop",
+        "_body", "_drained", "_due", "_error", "_head_bytes", "_interim", "_keep", "_loop",
         "_lost", "_parser", "_paused", "_size", "_state", "_streaming", "_timer", "_timer_at", "_touched",
         "_transport", "_unread", "_waiter", "body_limit", "headers", "idle_since", "status", "used",
     )  # fmt: skip
@@ -50,7 +50,6 @@ class Connection(asyncio.Protocol):
         self._touched = False
         self._interim = False
         self._keep = False
-        self._framed = False
         self._paused = False
         self._head_bytes = 0
         self._size = 0
@@ -66,10 +65,6 @@ class Connection(asyncio.Protocol):
     # --- for the client -----------------------------------------------------------------------------
 
     @property
-    def reusable(self) -> bool:
-        return self._state == DONE and self._keep and not self._unread
-
-    @property
     def dead(self) -> bool:
         return self._state == DEAD or self._transport is None or self._transport.is_closing()
 
@@ -80,17 +75,29 @@ class Connection(asyncio.Protocol):
             raise self._error or UpstreamError("closed", "the upstream hung up", untouched=True)
         self._state = WAITING
         self._streaming = streaming
-        self._touched = self._keep = self._framed = False
+        self._touched = self._keep = False
         self._head_bytes = self._size = self._unread = 0
         self._body = []
         self.headers = {}
         self._transport.write(data)
 
-    async def response(self, due: float) -> Response:
-        """The whole answer, not later than `due` (loop time)."""
-        if self._state < DONE:
-            await self._wait(due)
-        self._raise_if_failed()
+    def whole(self, due: float) -> asyncio.Future[None]:
+        """To be awaited once, right after `send`: done when the answer is whole or will never be, not later
+        than `due` (loop time). Whoever is cancelled meanwhile aborts the connection.
+        """
+        self._due = due
+        if self._timer is None:
+            self._arm(due)
+        elif self._timer_at > due:
+            self._timer.cancel()
+            self._arm(due)
+        waiter = self._waiter = self._loop.create_future()
+        return waiter
+
+    def response(self) -> Response:
+        """The whole answer, when `whole` is done. Raises `UpstreamError`."""
+        if self._error is not None:
+            raise self._error
         body = self._body
         return Response(self.status, self.headers, body[0] if len(body) == 1 else b"".join(body))
 
@@ -128,12 +135,15 @@ class Connection(asyncio.Protocol):
         self._arm(self._due)
         return True
 
-    def park(self, now: float) -> None:
-        """The exchange is over and the connection may be used again."""
+    def park(self, now: float) -> bool:
+        """The exchange is over; whether the connection can be used for another."""
+        if self._state != DONE or not self._keep or self._unread:
+            return False
         self._state = IDLE
         self._body = []
         self.used = True
         self.idle_since = now
+        return True
 
     def abort(self) -> None:
         """Hang up now, whatever is going on."""
@@ -142,20 +152,12 @@ class Connection(asyncio.Protocol):
     # --- waiting ------------------------------------------------------------------------------------
 
     async def _wait(self, due: float) -> None:
-        self._due = due
-        if self._timer is None:
-            self._arm(due)
-        elif self._timer_at > due:
-            self._timer.cancel()
-            self._arm(due)
-        waiter = self._waiter = self._loop.create_future()
+        """Until something comes or fails."""
         try:
-            await waiter
+            await self.whole(due)
         except asyncio.CancelledError:
             self.abort()
             raise
-        finally:
-            self._waiter = None
 
     def _arm(self, due: float) -> None:
         self._timer_at = due
@@ -171,8 +173,9 @@ class Connection(asyncio.Protocol):
             self._arm(self._due)
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def _raise_if_failed(self) -> None:
         if self._error is not None:
@@ -240,7 +243,8 @@ class Connection(asyncio.Protocol):
             self._fail("too_large", "the answer went on after its end")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._state == BODY and not self._framed and exc is None:
+        framed = not self.headers.keys().isdisjoint((b"content-length", b"transfer-encoding"))
+        if self._state == BODY and not framed and exc is None:
             self._state = DONE  # a body without length ends with the connection: RFC 9112, 6.3
             self._keep = False
             self._wake()
@@ -253,7 +257,6 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         if self._state == DONE:
             self._keep = False
-        self._framed = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._state != WAITING:
@@ -264,13 +267,11 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         if self._state != WAITING:
             return
-        self.status = self._parser.get_status_code()
-        if 100 <= self.status < 200:
+        status = self.status = self._parser.get_status_code()
+        if 100 <= status < 200:
             self._interim = True
             return
-        headers = self.headers
-        self._framed = b"content-length" in headers or b"transfer-encoding" in headers
-        coding = headers.get(b"content-encoding")
+        coding = self.headers.get(b"content-encoding")
         if coding is not None and coding.lower() != b"identity":
             self._error = UpstreamError("protocol", "the answer is compressed, which was not asked for")
         self._state = BODY

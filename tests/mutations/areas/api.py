@@ -53,8 +53,8 @@ ROWS: Final = (
     Mutation(
         "chat: usage comes at the end of a stream for who asked",
         "service/api/chat.py",
-        "        if streamed:\n            options = asked.stream_options\n",
-        "        if streamed:\n            options = None\n",
+        "        pipeline, options = self._pipeline, asked.stream_options\n",
+        "        pipeline, options = self._pipeline, None\n",
         (CHAT + "test_the_official_client_streams",),
     ),
     Mutation(

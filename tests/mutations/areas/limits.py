@@ -147,7 +147,7 @@ ROWS: Final = (
     ),
     Mutation(
         "a call that may cost more than the budget is not made",
-        "service/api/pipeline.py",
+        "service/api/call.py",
         "            call.reserved = round(",
         "            call.reserved = 0 * round(",
         (REFUSALS + "test_a_call_that_may_cost_more_than_the_budget_is_never_made",),

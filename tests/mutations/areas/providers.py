@@ -61,8 +61,8 @@ ROWS: Final = (
     Mutation(
         "OpenAI: stop sequences and seeds reach the server",
         "service/providers/openai_wire.py",
-        '"temperature", "top_p", "top_k", "seed",',
-        '"temperature", "top_p", "top_k",',
+        '        body["seed"] = request.seed\n',
+        "        pass\n",
         (OPENAI + "test_every_field_reaches_a_server_that_refuses_unknown_ones",),
     ),
     Mutation(
@@ -139,8 +139,8 @@ ROWS: Final = (
     Mutation(
         "a whole answer has a limit",
         "service/providers/http_client.py",
-        "return min(deadline, time.monotonic() + self.timeouts.total)",
-        "return deadline",
+        "due if due < deadline else deadline",
+        "deadline",
         (TIMEOUTS + "test_a_whole_answer_has_a_limit",),
     ),
     Mutation(
@@ -160,8 +160,8 @@ ROWS: Final = (
     Mutation(
         "hanging up closes the upstream's connection",
         "service/upstream/client.py",
-        "        if not connection.reusable or self._closed:\n            connection.abort()\n            return\n",
-        "        if not connection.reusable or self._closed:\n            return\n",
+        "park(self._loop.time()):\n            connection.abort()\n            return\n",
+        "park(self._loop.time()):\n            return\n",
         (OPENAI + "test_hanging_up_closes_the_upstream_at_once",),
     ),
     # --- Anthropic

@@ -56,7 +56,7 @@ ROWS: Final = (
     Mutation(
         "an answer is counted when its last byte is sent",
         "service/api/edge.py",
-        "        children[0].inc()\n",
+        "        children[0].value += 1\n",
         "",
         (COUNTED + "test_labels_are_templates_and_known_methods_whatever_clients_ask_for",),
     ),

@@ -73,7 +73,8 @@ def exchange(raw: bytes, cuts: list[int], *, eof: bool, streaming: bool) -> Resp
 async def collect(connection: Connection, streaming: bool) -> Response:
     due = asyncio.get_running_loop().time() + 30.0
     if not streaming:
-        return await connection.response(due)
+        await connection.whole(due)
+        return connection.response()
     await connection.head(due)
     body = b""
     while data := await connection.read(due):
