@@ -50,6 +50,7 @@ class Call(Struct, eq=False):
     similar: Look | None = None  # how the semantic cache was asked
     estimate: int = 0
     reserved: int = 0
+    local: bool = False  # admitted while Redis was away
     outcome: str = ""
     answer: CanonicalResponse | None = None  # kept to be scored
 

@@ -120,6 +120,7 @@ class Pipeline:
             if began:
                 admitted(trace, began, call.cache, decision.scope)
             raise refused(decision)
+        call.local = decision.local
         if look:
             call.cache = "miss"
             entry = exact.unpack_entry(found) if found is not None else None
@@ -276,5 +277,5 @@ class Pipeline:
             usage = ctx.usage or NO_USAGE
             used = usage.input_tokens + usage.output_tokens
             cost = 0.0 if call.free else ctx.cost_usd
-            self._admission.settle(call.plan, call.estimate, used, round(cost * 1e6) - call.reserved)
+            self._admission.settle(call.plan, call.estimate, used, call.reserved, cost, local=call.local)
         exchange.fields |= log_fields(call, outcome)

@@ -12,7 +12,7 @@ from msgspec import structs
 from service.auth.permissions import Principal
 from service.debates.spec import Step
 from service.limits.admission import Admission
-from service.limits.limiter import Plan, Plans
+from service.limits.limiter import Decision, Plan, Plans
 from service.providers.base import (
     CanonicalRequest,
     CanonicalResponse,
@@ -119,7 +119,8 @@ class Calls:
             for target in targets:
                 plan = self._plans.plan(principal, TURNS)
                 reserved = round(self.price(target, most) * 1e6) if plan.budget_key else 0
-                if not await self._admitted(plan, tokens, reserved, deadline):
+                admitted = await self._admitted(plan, tokens, reserved, deadline)
+                if admitted is None:
                     return None
                 ctx = CallContext(request_id=step.id, deadline=min(time.monotonic() + seconds, deadline))
                 debate = DEBATE.get()
@@ -129,7 +130,8 @@ class Calls:
                     answered = await self._one(step, target, ctx, start)
                 finally:
                     used = step.input_tokens + step.output_tokens
-                    self._admission.settle(plan, tokens, used, round(ctx.cost_usd * 1e6) - reserved)
+                    local, cost = admitted.local, ctx.cost_usd
+                    self._admission.settle(plan, tokens, used, reserved, cost, local=local)
                 if answered is not None:
                     return answered
             return None
@@ -161,15 +163,15 @@ class Calls:
         step.cost_usd = ctx.cost_usd
         return answered
 
-    async def _admitted(self, plan: Plan, tokens: int, reserved: int, deadline: float) -> bool:
-        """Wait for the key's rate; False when the deadline comes first."""
+    async def _admitted(self, plan: Plan, tokens: int, reserved: int, deadline: float) -> Decision | None:
+        """Wait for the key's rate; None when the deadline comes first."""
         while True:
             decision, _ = await self._admission.admit(plan, tokens, reserved)
             if not decision.scope:
-                return True
+                return decision
             if decision.scope == "budget":
                 raise BudgetSpent
             wait = max(0.05, decision.retry_seconds or 0.0)
             if time.monotonic() + wait >= deadline:
-                return False
+                return None
             await asyncio.sleep(wait)

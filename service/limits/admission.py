@@ -53,7 +53,7 @@ class Admission:
         if not decision.scope:
             overall, _ = await self._admit(shared, 0, 0, "", requests)
             if overall.scope:
-                self.settle(plan, tokens, 0, -reserve_micro)
+                self.settle(plan, tokens, 0, reserve_micro, 0, local=decision.local)
                 return overall, None
         return decision, cached
 
@@ -81,12 +81,19 @@ class Admission:
             return await self._again(link, plan, tokens, reserve_micro, requests, answer), cached
         return read(plan, answer), cached
 
-    def settle(self, plan: Plan, tokens: int, used: int, micro_change: int) -> None:
-        """Correct the reservations (`tokens` as admitted) by what really was used. Sent without waiting."""
+    def settle(
+        self, plan: Plan, tokens: int, used: int, reserve_micro: int, cost_usd: float, *, local: bool = False
+    ) -> None:
+        """Correct what was reserved, as it was admitted (`local` as the decision said), by what really was
+        used. Sent without waiting. Who did not charge the reservation gives none of it back.
+        """
+        cost_micro = round(cost_usd * 1e6)
         if plan.budget_key in self._local_spend:
-            self._local_spend[plan.budget_key] += micro_change
+            self._local_spend[plan.budget_key] += cost_micro - (reserve_micro if local else 0)
         if self._link is not None and self._link.available:
-            command = settle_command(plan, tokens, used, micro_change)
+            if local:
+                tokens = reserve_micro = 0
+            command = settle_command(plan, tokens, used, cost_micro - reserve_micro)
             if command is not None:
                 self._link.post(command, 1, plan.tag)
 
@@ -131,6 +138,7 @@ class Admission:
             if self._local_spend[plan.budget_key] + reserve > plan.budget_micro:
                 return read(plan, [len(plan.buckets) + 1, *([0] * len(plan.buckets)), 0])
         decision = read(plan, self._local.admit(plan.buckets, costs))
+        decision.local = True
         if plan.budget_key and not decision.scope:
             self._local_spend[plan.budget_key] += reserve
         return decision

@@ -50,13 +50,16 @@ class Plan:
 
 
 class Decision(Struct, gc=False):
-    """What was decided; `scope` is empty when admitted. `retry_seconds` is None for a spent budget."""
+    """What was decided; `scope` is empty when admitted. `retry_seconds` is None for a spent budget. `local`:
+    Redis was away, the reservations are this process's.
+    """
 
     scope: str = ""
     retry_seconds: float | None = 0.0
     limit: int = 0
     remaining: int = 0
     reset_seconds: float = 0.0
+    local: bool = False
 
 
 class Plans:

@@ -111,6 +111,20 @@ ROWS: Final = (
         ("tests/service/api/test_sessions.py::test_a_turn_that_is_refused_counts_as_any_request",),
     ),
     Mutation(
+        "Redis gives back only what it had charged",
+        "service/limits/admission.py",
+        "                tokens = reserve_micro = 0\n",
+        "                pass\n",
+        (ADMIT + "test_redis_gives_back_only_what_it_had_charged",),
+    ),
+    Mutation(
+        "nor does this process give back what Redis had charged",
+        "service/limits/admission.py",
+        "(reserve_micro if local else 0)",
+        "reserve_micro",
+        (ADMIT + "test_what_was_reserved_in_redis_is_not_given_back_here",),
+    ),
+    Mutation(
         "no more comes back than was charged",
         "service/limits/limiter.py",
         "change = round((used - min(tokens, bucket.burst)) * bucket.emission)",
@@ -128,7 +142,7 @@ ROWS: Final = (
         "a call settles what it reserved",
         "service/api/pipeline.py",
         "            self._admission.settle(call.plan, call.estimate, used,",
-        "            (lambda *_: None)(call.plan, call.estimate, used,",
+        "            (lambda *_, **__: None)(call.plan, call.estimate, used,",
         (REFUSALS + "test_tokens_per_minute_count_what_was_written_too",),
     ),
     Mutation(
@@ -155,8 +169,8 @@ ROWS: Final = (
     Mutation(
         "what a call cost counts against the next",
         "service/api/pipeline.py",
-        "round(cost * 1e6) - call.reserved)",
-        "-call.reserved)",
+        "call.reserved, cost, local=call.local)",
+        "call.reserved, 0.0, local=call.local)",
         (REFUSALS + "test_what_a_call_did_cost_counts_against_the_next",),
     ),
     Mutation(

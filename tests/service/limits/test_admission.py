@@ -69,7 +69,7 @@ async def test_what_was_reserved_and_not_used_comes_back(link: RedisLink) -> Non
     mine = plan(budget=1.0, limits=Limits(tokens_per_minute=1000))
     assert (await admission.admit(mine, 900, 900_000))[0].scope == ""
     assert (await admission.admit(mine, 900, 0))[0].scope == "tokens"
-    admission.settle(mine, 900, 10, 10_000 - 900_000)
+    admission.settle(mine, 900, 10, 900_000, 0.01)
     assert (await admission.admit(mine, 900, 900_000))[0].scope == ""
 
 
@@ -78,7 +78,7 @@ async def test_more_used_than_reserved_is_charged_afterwards(link: RedisLink) ->
     await link.start()
     mine = plan(limits=Limits(tokens_per_minute=1000))
     await admission.admit(mine, 10, 0)
-    admission.settle(mine, 10, 1000, 0)
+    admission.settle(mine, 10, 1000, 0, 0)
     assert (await admission.admit(mine, 10, 0))[0].scope == "tokens"
 
 
@@ -98,7 +98,7 @@ async def test_no_more_comes_back_than_was_charged(link: RedisLink) -> None:
     await link.start()
     mine = plan(limits=Limits(tokens_per_minute=1000))
     assert (await admission.admit(mine, 5000, 0))[0].scope == ""
-    admission.settle(mine, 5000, 900, 0)
+    admission.settle(mine, 5000, 900, 0, 0)
     assert (await admission.admit(mine, 200, 0))[0].scope == "tokens"
     assert (await admission.admit(mine, 100, 0))[0].scope == ""
 
@@ -112,7 +112,7 @@ async def test_an_answer_that_took_longer_than_its_reservation_lasts_is_charged(
     async with asyncio.timeout(20):
         while await link.call("EXISTS", mine.tokens.key):
             await asyncio.sleep(0.005)
-    admission.settle(mine, 1, 6_000, 0)
+    admission.settle(mine, 1, 6_000, 0, 0)
     assert (await admission.admit(mine, 100, 0))[0].scope == "tokens"
     assert 0 < await link.call("PTTL", mine.tokens.key) <= 600_000
 
@@ -158,6 +158,35 @@ async def test_a_redis_that_is_lost_in_the_middle_leaves_local_limits(link: Redi
     assert link._connection is not None
     link._connection.drop()  # their commands are on the way
     assert [(await one)[0].scope for one in asked] == ["", "", "client", "client"]
+
+
+async def test_redis_gives_back_only_what_it_had_charged(link: RedisLink) -> None:
+    """A call that was admitted while Redis was away is settled after it came back, with what it used."""
+    admission = Admission(link, LocalBuckets(), Spent(0.0))
+    await link.start()
+    mine = plan(budget=1.0, limits=Limits(tokens_per_minute=1000))
+    await admission.admit(mine, 300, 300_000)
+    link.available = False
+    there = await admission.admit(mine, 500, 500_000)
+    assert there[0].local
+    link.available = True
+    admission.redis_is_back(True)
+    admission.settle(mine, 500, 100, 500_000, 0.05, local=True)
+    assert await link.call("GET", mine.budget_key) == b"350000"
+    assert (await admission.admit(mine, 700, 0))[0].scope == "tokens"
+    assert (await admission.admit(mine, 600, 0))[0].scope == ""
+
+
+async def test_what_was_reserved_in_redis_is_not_given_back_here(link: RedisLink) -> None:
+    admission = Admission(link, LocalBuckets(), Spent(0.5))
+    await link.start()
+    mine = plan(budget=1.0)
+    await admission.admit(mine, 0, 400_000)
+    link.available = False
+    assert (await admission.admit(mine, 0, 400_000))[0].scope == ""
+    admission.settle(mine, 0, 0, 400_000, 0.05)  # the ledger did not have it when it was asked
+    assert (await admission.admit(mine, 0, 60_000))[0].scope == "budget"
+    assert (await admission.admit(mine, 0, 50_000))[0].scope == ""
 
 
 async def test_a_ledger_that_hangs_holds_no_budget_up(link: RedisLink) -> None:
