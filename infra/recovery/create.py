@@ -1,4 +1,4 @@
-"""One backup of any kind, under its lease."""
+"""Backups of any kind, each under its lease."""
 
 from __future__ import annotations
 
@@ -24,6 +24,17 @@ from infra.recovery import (
 from infra.recovery.context import Context
 from infra.recovery.lease import Lease, hold
 from infra.recovery.manifest import Kind, Manifest
+
+
+def each(place: Context, kinds: tuple[Kind, ...], kms_key: str | None) -> tuple[list[Manifest], list[str]]:
+    """What was made, and why the rest was not: a kind that fails is no reason to go without the others."""
+    made, failures = [], []
+    for kind in kinds:
+        try:
+            made.append(one(place, kind, kms_key))
+        except OperationFailed as failed:
+            failures.append(failed.message)
+    return made, failures
 
 
 def one(place: Context, kind: Kind, kms_key: str | None) -> Manifest:
