@@ -28,6 +28,9 @@ BUCKET_SECONDS: Final = 300.0
 JOURNAL_SECONDS: Final = 10.0
 FORGET_SECONDS: Final = 900.0
 """How long a source may fail before the page does. Until then ages go on from what was read last."""
+FOREIGN: Final = (ValueError, KeyError, TypeError)
+"""What a newer tool wrote, or nobody of ours."""
+FAILURES: Final = (OperationFailed, UserError, ClientError, BotoCoreError, *FOREIGN)
 
 
 class Unknown(Exception):
@@ -57,9 +60,10 @@ class Remembered(Generic[T]):
                 try:
                     self._value = self.read()
                     self._at = self.clock()
-                except (OperationFailed, UserError, ClientError, BotoCoreError) as failed:
+                except FAILURES as failed:
                     if self._value is None or self._at is None or self.clock() - self._at >= self.forget:
-                        raise Unknown(f"{self.name}: {failed}") from None
+                        kind = f"{type(failed).__name__}: " if isinstance(failed, FOREIGN) else ""
+                        raise Unknown(f"{self.name}: {kind}{failed}") from None
             return self._value
 
 
