@@ -58,7 +58,7 @@ def cloud(settings: Settings) -> dict[str, Any]:
     if settings.cross_region_replica:
         aws.DisasterRecovery(settings, account, database)
     parts = (account, network, edge, secrets, registry, database, cache, releases, backups, observability)
-    aws.fleet(settings, aws.Estate(*parts, identity.releaser))
+    aws.fleet(settings, aws.Estate(*parts, identity.roles))
     return exports(settings, network, edge, releases, backups, observability)
 
 

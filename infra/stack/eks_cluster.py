@@ -21,7 +21,16 @@ from infra.stack.tags import propagated
 
 ADMIN_POLICY: Final = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
 EDIT_POLICY: Final = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSEditPolicy"
+VIEW_POLICY: Final = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSAdminViewPolicy"
 Scope = aws.eks.AccessPolicyAssociationAccessScopeArgsDict
+ENTRIES: Final[dict[str, tuple[str, Scope]]] = {
+    "release": (EDIT_POLICY, {"type": "namespace", "namespaces": [NAMESPACE]}),
+    # `pulumi refresh` reads every object, those of charts and their Secrets too, or it fails as a whole.
+    "preview": (VIEW_POLICY, {"type": "cluster"}),
+    # EKS lets in who made the cluster: the administrator of the first `pulumi up`, not the workflow's role.
+    "deploy": (ADMIN_POLICY, {"type": "cluster"}),
+}
+"""Roles of GitHub that come into the cluster."""
 LOGS: Final = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 # Add-ons in the order of their need; EKS picks the version that fits the cluster's.
 ADDONS: Final = ("kube-proxy", "eks-pod-identity-agent", "vpc-cni", "coredns", "metrics-server")
@@ -42,10 +51,9 @@ class EksCluster(Component):
             self._addon(name, nodes)
         for arn in settings.eks_admin_role_arns:
             self._administrator(arn)
-        if estate.releaser is not None:
-            self._entry(
-                "release", estate.releaser, EDIT_POLICY, {"type": "namespace", "namespaces": [NAMESPACE]}
-            )
+        for name, (policy, scope) in ENTRIES.items():
+            if name in estate.github:
+                self._entry(name, estate.github[name], policy, scope)
         self.inside = self._access(nodes)
         controllers = Controllers(Home(self, estate, self.cluster, self.cluster_name, self.inside))
         controllers.load_balancer()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import pulumi
@@ -49,8 +50,8 @@ class Estate:
     releases: Releases
     backups: Backups
     observability: Observability
-    releaser: pulumi.Output[str] | None = None
-    """ARN of the role that releases from GitHub, if any."""
+    github: Mapping[str, pulumi.Output[str]] = field(default_factory=dict)
+    """ARNs of the roles that GitHub may assume, by name; none without a repository."""
 
 
 def architecture(instance_types: tuple[str, ...]) -> str:

@@ -54,8 +54,8 @@ class Identity(Component):
         observability: Observability,
     ) -> None:
         super().__init__("identity", settings)
-        self.releaser: pulumi.Output[str] | None = None
-        """ARN of the role that releases from GitHub."""
+        self.roles: dict[str, pulumi.Output[str]] = {}
+        """ARNs by the names of `TRUSTED`; none without a repository."""
         repository = settings.github_repository
         if repository is not None:
             provider = settings.github_oidc_provider_arn or self._issuer().arn
@@ -63,21 +63,27 @@ class Identity(Component):
             state = read_state(settings, account)
             # Configuration of the whole account, for previews and drift, but no data.
             look = ["job-function/ViewOnlyAccess", "SecurityAudit"]
-            role(self, "preview", trust["preview"], [*state, *read_own(settings, account)], managed=look)
-            role(
-                self, "drill", trust["drill"], [*state, *drill(backups)], session_hours=SESSION_HOURS["drill"]
-            )
-            role(
-                self, "deploy", trust["deploy"], deploy(settings, account), managed=["PowerUserAccess"],
-                session_hours=SESSION_HOURS["deploy"],
-            )  # fmt: skip
-            role(self, "image", trust["image"], self._push(registry))
-            allowed = self._release(account, edge, releases, backups)
-            judge = self._judge(account, registry, observability)
-            self.releaser = role(
-                self, "release", trust["release"], [*state, *allowed, *judge],
-                session_hours=SESSION_HOURS["release"],
-            ).arn  # fmt: skip
+            release = [*state, *self._release(account, edge, releases, backups)]
+            made = {
+                "preview": role(
+                    self, "preview", trust["preview"], [*state, *read_own(settings, account)], managed=look
+                ),
+                "drill": role(
+                    self, "drill", trust["drill"], [*state, *drill(backups)],
+                    session_hours=SESSION_HOURS["drill"],
+                ),
+                "deploy": role(
+                    self, "deploy", trust["deploy"], deploy(settings, account), managed=["PowerUserAccess"],
+                    session_hours=SESSION_HOURS["deploy"],
+                ),
+                "image": role(self, "image", trust["image"], self._push(registry)),
+                "release": role(
+                    self, "release", trust["release"],
+                    [*release, *self._judge(account, registry, observability)],
+                    session_hours=SESSION_HOURS["release"],
+                ),
+            }  # fmt: skip
+            self.roles = {name: one.arn for name, one in made.items()}
         self.register_outputs({})
 
     def _issuer(self) -> aws.iam.OpenIdConnectProvider:

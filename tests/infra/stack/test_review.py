@@ -106,6 +106,15 @@ def test_the_release_role_gets_into_its_namespace_and_no_further(stack: str) -> 
     assert "FindCluster" not in one(stack, "ec2", "RolePolicy", "release-policy").inputs["policy"]
 
 
+@pytest.mark.parametrize(("name", "policy"), [("preview", "AdminView"), ("deploy", "ClusterAdmin")])
+def test_workflows_get_into_a_cluster_that_an_administrator_made(name: str, policy: str) -> None:
+    """`pulumi refresh` reads every object, those of charts and their Secrets too, or it fails as a whole."""
+    association = one("prod", "eks", "AccessPolicyAssociation", name)
+    assert association.at("accessScope") == {"type": "cluster"}
+    assert association.at("policyArn").endswith(f"/AmazonEKS{policy}Policy")
+    assert association.at("principalArn").endswith(f"superagent-prod-{name}")
+
+
 def test_the_version_of_the_cluster_is_one_that_scrapes_privately() -> None:
     assert Settings.model_fields["eks_version"].default >= "1.29", "sidecars end after their service"
     assert one("prod", "eks", "Cluster", "cluster").at("vpcConfig.endpointPrivateAccess") is True
