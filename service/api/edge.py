@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from service.api.errors import ApiError
 from service.api.exchange import CLIENT_CLOSED, Common, Exchange, Headers
+from service.api.idle import sweep
 from service.auth.credentials import NotAuthenticated
 from service.background import forever
 from service.middleware.cors import Cors
@@ -196,10 +197,7 @@ class Edge:
                     exchange.timed_out = True
                     exchange.task.cancel()
             for connection in list(self.connections):
-                if 0.0 < connection.unread_due < now:
-                    connection.transport.abort()  # it would hold its provider's stream for ever
-                elif 0.0 < connection.due < now:
-                    connection.silent()
+                sweep(connection, now)
 
 
 METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 import httptools
 
-from service.api import framing
+from service.api import framing, idle
 from service.api.exchange import IDS, Exchange, Headers, header_lines
 
 HIGH_WATER: Final = 65_536  # unread body bytes at which reading pauses
@@ -50,6 +50,7 @@ class ApiProtocol(asyncio.Protocol):
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set when connected
         self.client = ""
         self.due = self.unread_due = 0.0
+        self.unread = 0
         self.on_disconnect: Callable[[], None] | None = None
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
@@ -121,6 +122,7 @@ class ApiProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.full = self._loop.create_future()
+        self.unread = idle.unread(self.transport)
         self.unread_due = time.monotonic() + self.unread_seconds
 
     def resume_writing(self) -> None:

@@ -221,6 +221,20 @@ ROWS: Final = (
         (SETTINGS + "test_every_problem_is_named_at_once",),
     ),
     Mutation(
+        "who reads nothing of an answer is cut off",
+        "service/api/idle.py",
+        "            connection.transport.abort()",
+        "            pass",
+        (CHAT + "test_a_client_that_reads_nothing_does_not_hold_its_stream_for_ever",),
+    ),
+    Mutation(
+        "who reads slowly is not",
+        "service/api/idle.py",
+        "if left >= connection.unread:",
+        "if True:",
+        ("tests/service/api/test_protocol.py::test_who_reads_slowly_but_reads_is_not_cut_off",),
+    ),
+    Mutation(
         "a secret may lie in a file",
         "service/settings.py",
         "values[target] = Path(value).read_text().strip()",

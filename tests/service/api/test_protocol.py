@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -222,3 +223,30 @@ async def test_a_client_that_does_not_read_holds_its_stream_back(database_url: s
         status, _, answer = await client.answer()
     assert status == 200
     assert answer.endswith("data: [DONE]\n\n")
+
+
+async def test_who_reads_slowly_but_reads_is_not_cut_off(database_url: str) -> None:
+    key, text = prepare(database_url, "chat"), "x" * 8_000_000  # far more than sockets hold
+    async with running(database_url, UNREAD_TIMEOUT_SECONDS="0.1") as service:
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+            sock.connect(("127.0.0.1", int(service.url.rsplit(":", 1)[1])))
+            reader, writer = await asyncio.open_connection(sock=sock, limit=65_536)
+            body = json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]})
+            head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n"
+            writer.write(f"{head}content-length: {len(body)}\r\n\r\n{body}".encode())
+            assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
+            [connection] = service.service.edge.connections
+            for _ in range(3):  # it gets as long again, and again
+                due = connection.unread_due
+                assert due, "cut off"
+                await reader.readexactly(500_000)
+                async with asyncio.timeout(20):
+                    while connection.unread_due == due:
+                        await asyncio.sleep(0.01)
+            left = b""
+            async with asyncio.timeout(20):
+                while b"completion_tokens" not in left:
+                    left = left[-100:] + (piece := await reader.read(65_536))
+                    assert piece, "cut off"
+            writer.close()
