@@ -95,7 +95,7 @@ def switch(place: Context, to: Pointer) -> Switched:
     started = time.monotonic()
     if not place.local:
         before = pointer(place)
-        _require_instance(place, to)
+        require(place, to)
         point(place, to)
         old = str(before) if before else None
         return Switched(str(to), old, seconds=round(time.monotonic() - started, 3))
@@ -103,7 +103,7 @@ def switch(place: Context, to: Pointer) -> Switched:
     was = pointer(place)
     before = Pointer.parse(known["before"]) if known and known["to"] == str(to) and known["before"] else was
     admin, name = server.administrator(place), to.database
-    _require_database(admin, name)
+    require(place, to)
     journal_path().parent.mkdir(exist_ok=True)
     # Who was serving is asked once: a run that died may have left a process stopped and out of the balancer.
     serving = {**_serving(place), **(known["serving"] if known else {})}
@@ -133,17 +133,20 @@ def switch(place: Context, to: Pointer) -> Switched:
     return result
 
 
-def _require_instance(place: Context, to: Pointer) -> None:
-    """RDS knows the instance; whether it holds the database is seen by the release that follows."""
-    from infra.recovery import rds
+def require(place: Context, to: Pointer) -> None:
+    """Raises `UserError` unless the instance is there and, locally, the database.
 
-    rds.describe(place.client("rds"), to.instance)
+    Whether an instance of RDS holds the database is seen by the release that follows.
+    """
+    if not place.local:
+        from infra.recovery import rds
 
-
-def _require_database(admin: Address, name: str) -> None:
-    with admin.connect() as connection:
-        if not connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone():
-            raise UserError(f"There is no database {name}.", "Restore it first with `superagent restore`.")
+        rds.describe(place.client("rds"), to.instance)
+        return
+    with server.administrator(place).connect() as connection:
+        found = connection.execute("select 1 from pg_database where datname = %s", (to.database,)).fetchone()
+    if not found:
+        raise UserError(f"There is no database {to.database}.", "Restore it first with `superagent restore`.")
 
 
 def _writable(admin: Address, name: str, yes: bool) -> None:

@@ -24,6 +24,7 @@ from infra.recovery import (
 from infra.recovery.commands import json_option, stack_option
 from infra.recovery.context import Context
 from infra.recovery.postgres_restore import Request
+from infra.stack.pointer import Pointer
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -87,7 +88,7 @@ def restore(
     place = context.load(stack, bucket, region)
     at = point_in_time.parse_time(moment) if moment else None
     if switch_to:
-        _show({"cutover": asdict(cutover.switch(place, cutover.meant(place, switch_to)))}, as_json)
+        _show(_switch(place, cutover.meant(place, switch_to), dry_run), as_json)
         return
     if only == "redis" and source.startswith(elasticache_restore.SNAPSHOT):
         if place.local:
@@ -111,6 +112,14 @@ def restore(
         _show({"dry_run": True, **postgres_restore.plan(place, request)}, as_json)
         return
     _show(postgres_restore.perform(place, request), as_json)
+
+
+def _switch(place: Context, to: Pointer, dry_run: bool) -> dict[str, Any]:
+    if not dry_run:
+        return {"cutover": asdict(cutover.switch(place, to))}
+    cutover.require(place, to)
+    before = cutover.pointer(place)
+    return {"dry_run": True, "would_switch": {"pointer": str(to), "before": before and str(before)}}
 
 
 def _redis(place: Context, source: str, switch: bool, dry_run: bool) -> dict[str, Any]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from infra.cli import main
 from infra.errors import UserError
-from infra.recovery import config_backup, cutover, rds, rds_attributes, rds_restore
+from infra.recovery import config_backup, context, cutover, rds, rds_attributes, rds_restore
 from infra.recovery.backup import Draft
 from infra.recovery.context import Context
 from infra.recovery.lease import hold
@@ -55,6 +58,27 @@ def test_a_dry_run_makes_nothing(place: Context) -> None:
     assert report["attributes"]["MultiAZ"] is True
     assert len(place.client("rds").describe_db_instances()["DBInstances"]) == 1
     assert str(cutover.pointer(place)) == "sa-db/superagent"
+
+
+def test_a_dry_run_of_a_switch_switches_nothing_and_sees_whether_it_could(
+    place: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context, "load", lambda *_: place)
+    rds.snapshot(place.client("rds"), "sa-db", "nightly", poll=0)
+    target = perform(place, source="rds:nightly", moment=None)["target"]
+
+    def switch(to: str, *words: str) -> Any:
+        return CliRunner().invoke(main, ["restore", "--stack", "prod", "--switch-to", to, "--json", *words])
+
+    done = switch(f"{target}/superagent", "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout) == {
+        "dry_run": True, "would_switch": {"pointer": f"{target}/superagent", "before": "sa-db/superagent"}
+    }  # fmt: skip
+    assert str(cutover.pointer(place)) == "sa-db/superagent"
+    assert switch("nobody/superagent", "--dry-run").exit_code == 2
+    assert json.loads(switch(f"{target}/superagent").stdout)["cutover"]["before"] == "sa-db/superagent"
+    assert str(cutover.pointer(place)) == f"{target}/superagent"
 
 
 def test_the_same_wish_finds_the_same_instance_again(place: Context) -> None:
