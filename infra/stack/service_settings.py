@@ -31,6 +31,8 @@ HIDDEN: Final = "(not shown)"
 Problem = tuple[str, Any, str, str]
 """Key below `superagent:`, value, rule, fix."""
 
+_NAME: Final = re.compile(r"[a-z_]{1,40}")
+"""What may be a name mistyped; anything else may be the secret itself."""
 _PRINTABLE: Final = re.compile(r"[ -~]*")
 _LOGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*@", re.IGNORECASE)
 _TLS: Final = re.compile(r"https://[^/?#:\[\]]+(:443)?([/?#].*)?")
@@ -83,7 +85,7 @@ def _secrets(settings: Settings) -> Iterator[Problem]:
     for name in dict.fromkeys(names):
         if name not in free:
             rule = "not a secret of the service that a stack may give"
-            yield NAMED, name, rule, f"Name some of {', '.join(free)}."
+            yield NAMED, name if _NAME.fullmatch(name) else HIDDEN, rule, f"Name some of {', '.join(free)}."
         elif names.count(name) > 1:
             yield NAMED, list(names), f"{name} counts once", "Name it once."
     if settings.local and names:

@@ -168,6 +168,7 @@ def test_a_secret_is_refused_and_not_shown(ours: dict[str, Any]) -> None:
         ("service_settings", "canary"),
         ("service_secrets", "canary"),
         ("service_secrets", '["jwt_keys", {"canary": 1}]'),
+        ("service_secrets", '["jwt_keys", "k1:canary"]'),
         ("service_setting", "canary"),
     ],
 )
