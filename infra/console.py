@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -25,6 +26,11 @@ def step(title: str) -> Iterator[None]:
     else:
         yield
     err.print(f"[green]✓[/green] {title} [dim]{time.monotonic() - started:.1f} s[/dim]")
+
+
+def warn(text: str) -> None:
+    """Something that went wrong beside the work; on stderr, word for word, whatever an API put into it."""
+    err.print(Text.assemble(("!", "yellow"), " ", text), soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

@@ -116,7 +116,7 @@ def history(stack: str, as_json: bool, limit: int, since: str) -> None:
             pieces(tool.store, tool.environment, now, length, past.POINTS), seconds, tool.pace
         )
     except StoreDown as down:
-        console.err.print(f"[yellow]![/yellow] The metric store does not answer: {down}; no trend.")
+        console.warn(f"The metric store does not answer: {down}; no trend.")
         effects, moved = {}, None
     if as_json:
         console.print_json(

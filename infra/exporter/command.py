@@ -28,7 +28,7 @@ def server(page: Page, host: str, port: int) -> ThreadingHTTPServer:
             try:
                 self._answer(200, page.render(), CONTENT_TYPE_LATEST)
             except Unknown as unknown:
-                console.err.print(f"[yellow]![/yellow] {unknown}")
+                console.warn(str(unknown))
                 self._answer(503, f"{unknown}\n".encode())
 
         def _answer(self, status: int, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:

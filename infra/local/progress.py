@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rich.markup import escape
 from rich.status import Status
 
-from infra.console import err
+from infra.console import err, warn
 
 
 @dataclass(slots=True)
@@ -44,7 +43,7 @@ class Progress:
 
     def warn(self, text: str) -> None:
         """One line about something that is left out."""
-        err.print(f"[yellow]![/yellow] {escape(text)}", soft_wrap=True)
+        warn(text)
 
     def _update(self) -> None:
         if self._status is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infra.console import err, out, print_json
+from infra.console import out, print_json, warn
 from infra.errors import OperationFailed, UserError
 from infra.home import CHECKOUT
 
@@ -98,7 +98,7 @@ def _cluster() -> Get | None:
     try:
         return Kube.from_kubeconfig(os.environ.get("SUPERAGENT_KUBE_CONTEXT")).get
     except UserError as failed:
-        err.print(f"[yellow]![/yellow] {failed.message}", soft_wrap=True)
+        warn(failed.message)
         return None
 
 

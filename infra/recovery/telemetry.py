@@ -26,7 +26,7 @@ def tell_backups(place: Context) -> None:
             registry, place.name, Bucket(place.store).backups(), facts.failures(place.lease_table())
         )
     except OperationFailed as failed:
-        console.err.print(f"[yellow]![/yellow] The metrics of the backups are as before: {failed.message}")
+        console.warn(f"The metrics of the backups are as before: {failed.message}")
         return
     metrics.publish(registry, metrics_folder(), f"backup_{place.name}")
 
@@ -36,7 +36,7 @@ def tell_failure(place: Context, kind: Kind) -> None:
     try:
         facts.count_failure(place.lease_table(), kind)
     except OperationFailed as failed:
-        console.err.print(f"[yellow]![/yellow] {failed.message}")
+        console.warn(failed.message)
         return
     tell_backups(place)
 
@@ -47,7 +47,7 @@ def tell_drill(place: Context) -> None:
     try:
         register_drills(registry, place.name, Bucket(place.store, signing.checker(place)).drills())
     except OperationFailed as failed:
-        console.err.print(f"[yellow]![/yellow] The metrics of the drills are as before: {failed.message}")
+        console.warn(f"The metrics of the drills are as before: {failed.message}")
         return
     metrics.publish(registry, metrics_folder(), f"drill_{place.name}")
 

@@ -100,7 +100,7 @@ def open_tool(stack: str, smoke_file: Path | None = None, adjust: dict[str, Any]
             ledger=Ledger(dynamodb, outputs.release_table, outputs.environment),
             metrics_folder=environment.metrics_folder(),
             clock=clock,
-            warn=lambda text: console.err.print(f"[yellow]![/yellow] {text}"),
+            warn=console.warn,
             grafana=GrafanaAnnotations.from_environment(),
         ),
     )

@@ -136,7 +136,7 @@ def release(cloud: Cloud) -> None:
 
 def test_what_a_newer_tool_wrote_is_a_failed_scrape_with_the_reason(cloud: Cloud, moto_endpoint: str) -> None:
     release(cloud)
-    run = json.dumps({**RUN.to_dict(), "phase": "hover"})
+    run = json.dumps({**RUN.to_dict(), "phase": "[/hover]"})
     cloud.table.update_item(
         Key={"pk": "release#prod", "sk": f"run#{RUN.run_id}"},
         UpdateExpression="set #run = :run",
@@ -144,7 +144,7 @@ def test_what_a_newer_tool_wrote_is_a_failed_scrape_with_the_reason(cloud: Cloud
         ExpressionAttributeValues={":run": run},
     )
     with serving(Page(place(cloud, moto_endpoint))) as made:
-        assert get(made) == (503, "releases: ValueError: 'hover' is not a valid Phase\n")
+        assert get(made) == (503, "releases: ValueError: '[/hover]' is not a valid Phase\n")
 
 
 def test_prometheus_gets_them_with_the_job_of_the_stack_and_an_alert_fires_on_a_job_that_stopped_running(
