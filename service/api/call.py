@@ -44,27 +44,30 @@ class Call(Struct, eq=False):
     choices: int = 1  # answers that were asked for
     policy: Policy = exact.NEVER
     cache_key: str = ""
+    estimate: int = 0  # tokens that are reserved
+    reserved: int = 0  # micro-USD that are
     cache: str = "bypass"
     cached: Entry | None = None
     free: bool = False  # answered by what another call paid for
     similar: Look | None = None  # how the semantic cache was asked
-    estimate: int = 0
-    reserved: int = 0
     local: bool = False  # admitted while Redis was away
     outcome: str = ""
     answer: CanonicalResponse | None = None  # kept to be scored
 
 
-def reserve(call: Call) -> None:
-    """Charge what the call may need before it runs, so that concurrent calls cannot all slip through."""
-    request = call.request
-    written = request.max_tokens or UNBOUNDED_ANSWER_TOKENS
-    read = estimate_request(request)
-    call.estimate = (read + written) * call.choices
-    if call.plan.budget_key:
+def reservation(request: CanonicalRequest, plan: Plan, choices: int) -> tuple[int, int]:
+    """Tokens and micro-USD that the call may need: charged before it runs, so that concurrent calls cannot
+    all slip through.
+    """
+    if plan.tokens is None and not plan.budget_key:
+        return 0, 0
+    read, written = estimate_request(request), request.max_tokens or UNBOUNDED_ANSWER_TOKENS
+    micro = 0
+    if plan.budget_key:
         info = find(request.model.rpartition("/")[2])
         if info is not None and info.price is not None:
-            call.reserved = round(info.price.cost(Usage(read, written)) * call.choices * 1e6)
+            micro = round(info.price.cost(Usage(read, written)) * choices * 1e6)
+    return (read + written) * choices, micro
 
 
 def usage_row(call: Call, outcome: str) -> UsageRow:

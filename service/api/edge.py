@@ -80,7 +80,6 @@ class Edge:
 
     async def serve(self, exchange: Exchange) -> None:
         """Answer one request."""
-        exchange.common = self.common
         self._open.add(exchange)
         if self._tracer is not None and exchange.path not in QUIET:
             trace = exchange.trace = self._tracer.begin(exchange.headers, exchange.started)
@@ -153,19 +152,13 @@ class Edge:
             fields["trace_id"] = trace.id
         if self._log.info_on and exchange.template not in QUIET:
             principal = exchange.principal
-            self._log.write(
-                "info",
-                "request",
-                {
-                    "request_id": exchange.request_id,
-                    "method": exchange.method,
-                    "path": exchange.template,
-                    "status": exchange.status,
-                    "ms": int(seconds * 1e6) / 1000,
-                    "client": principal.id if principal is not None else None,
-                    **fields,
-                },
-            )
+            fields["request_id"] = exchange.request_id
+            fields["method"] = exchange.method
+            fields["path"] = exchange.template
+            fields["status"] = exchange.status
+            fields["ms"] = int(seconds * 1e6) / 1000
+            fields["client"] = principal.id if principal is not None else None
+            self._log.write("info", "request", fields)
 
     def _trace(self, exchange: Exchange, recording: Recording) -> None:
         if self._tracer is not None:

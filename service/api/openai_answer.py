@@ -103,17 +103,15 @@ def usage(used: Usage) -> UsageOut:
 
 def render(answer: CanonicalResponse, completion_id: str, created: int) -> bytes:
     """The whole answer as the body of a response."""
-    return _body([_choice(0, answer)], answer.model, answer.usage, completion_id, created)
+    choices, used = [_choice(0, answer)], usage(answer.usage)
+    return encode(Completion(completion_id, "chat.completion", created, answer.model, choices, used))
 
 
 def render_several(answers: list[CanonicalResponse], completion_id: str, created: int) -> bytes:
     """Several answers as the choices of one response, in order."""
     choices = [_choice(index, one) for index, one in enumerate(answers)]
-    return _body(choices, answers[0].model, add([one.usage for one in answers]), completion_id, created)
-
-
-def _body(choices: list[Choice], model: str, used: Usage, completion_id: str, created: int) -> bytes:
-    return encode(Completion(completion_id, "chat.completion", created, model, choices, usage(used)))
+    model, used = answers[0].model, usage(add([one.usage for one in answers]))
+    return encode(Completion(completion_id, "chat.completion", created, model, choices, used))
 
 
 def _choice(index: int, answer: CanonicalResponse) -> Choice:

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Protocol
 
-from service.api.call import NO_USAGE, Call, log_fields, outcome_of, reserve, usage_row
+from service.api.call import NO_USAGE, Call, log_fields, outcome_of, reservation, usage_row
 from service.api.choices import Choices
 from service.api.exchange import Exchange
 from service.api.flights import Flights
@@ -103,16 +103,16 @@ class Pipeline:
         trace = exchange.trace
         deadline = exchange.started + self._seconds
         ctx = CallContext(request_id=exchange.request_id, deadline=deadline, trace=trace)
-        call = Call(exchange, principal, request, ctx, plan, stream, choices)
+        policy, key = exact.NEVER, ""
         if cacheable and choices == 1 and self._cache_seconds and self._link is not None:
-            call.policy = exact.policy(request, exchange.headers)
-            if call.policy.write:
-                call.cache_key = exact.cache_key(principal, request)
-        if plan.tokens is not None or plan.budget_key:
-            reserve(call)
-        look = call.cache_key if call.policy.read else ""
+            policy = exact.policy(request, exchange.headers)
+            if policy.write:
+                key = exact.cache_key(principal, request)
+        look = key if policy.read else ""
+        tokens, micro = reservation(request, plan, choices)
+        call = Call(exchange, principal, request, ctx, plan, stream, choices, policy, key, tokens, micro)
         began = 0.0 if trace is None or trace.recording is None else time.monotonic()
-        decision, found = await self._admission.admit(plan, call.estimate, call.reserved, look, choices)
+        decision, found = await self._admission.admit(plan, tokens, micro, look, choices)
         if decision.limit:
             exchange.lines += limit_lines(decision)
         if decision.scope:
@@ -136,8 +136,8 @@ class Pipeline:
         ctx = call.ctx
         ctx.provider, ctx.model, ctx.usage = entry.provider, entry.model, entry.response.usage
         if how != "semantic":  # which counts itself
-            self._hit.inc()
-        self._saved.inc(entry.cost_usd)
+            self._hit.value += 1
+        self._saved.value += entry.cost_usd
 
     async def _similar(self, call: Call, semantic: SemanticCache) -> Entry | None:
         """The answer to a question that means the same; asked after the exact cache has said no."""
@@ -187,7 +187,7 @@ class Pipeline:
                 if outcome is not None:
                     self._found(call, outcome, "shared")
                     return outcome.response
-            self._miss.inc()
+            self._miss.value += 1
             if self._semantic is not None:
                 outcome = await self._similar(call, self._semantic)
                 if outcome is not None:

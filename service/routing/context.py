@@ -34,7 +34,6 @@ class CallContext(Struct, kw_only=True):
     provider: str | None = None
     model: str | None = None
     attempts: list[Attempt] = field(default_factory=list)
-    started: float | None = None
     ttft: float | None = None  # seconds from the start of the call to the first token
     usage: Usage | None = None
     cost_usd: float = 0.0

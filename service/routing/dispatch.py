@@ -129,7 +129,7 @@ class Dispatcher:
         Raises `ProviderError`; `ProvidersUnavailable` when several went wrong in different ways.
         """
         self.budget.earn()
-        plan = [(target, 0.0) for target in targets]
+        plan = [(targets[0], 0.0)] if len(targets) == 1 else [(target, 0.0) for target in targets]
         failed = _Failures(self._clock)
         previous: Target | None = None
         while plan and len(ctx.attempts) < self._config.max_attempts:

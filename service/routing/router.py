@@ -102,7 +102,6 @@ class Router:
 
     async def complete(self, request: CanonicalRequest, ctx: CallContext) -> CanonicalResponse:
         """A whole answer. Raises `ProviderError` (see its subclasses for 404 and 503)."""
-        ctx.started = self._clock()
         if ctx.trace is not None and ctx.trace.recording is not None:
             ctx.asked = genai.asked(request, stream=False)
 
@@ -124,7 +123,7 @@ class Router:
         Before it, failures move on to the next provider; after it, they are raised. Close the
         generator to hang up: the provider's connection is closed at once.
         """
-        ctx.started = self._clock()
+        started = self._clock()
         if ctx.trace is not None and ctx.trace.recording is not None:
             ctx.asked = genai.asked(request, stream=True)
 
@@ -135,7 +134,7 @@ class Router:
         events, head, event = opened
         target = pending.target
         begun = self._clock()
-        ctx.ttft = begun - ctx.started
+        ctx.ttft = begun - started
         ttft = pending.attempt.ttft = begun - pending.began
         target.load.observe(ttft)
         self._recorder.first_token(target.upstream.name, ttft)
@@ -175,7 +174,6 @@ class Router:
 
     async def embed(self, request: EmbeddingRequest, ctx: CallContext) -> EmbeddingResponse:
         """Vectors; only targets of the same model are asked, because vectors do not compare across models."""
-        ctx.started = self._clock()
         if ctx.trace is not None and ctx.trace.recording is not None:
             ctx.asked = genai.embedding(request)
         targets = self._models.resolve(request.model)

@@ -65,8 +65,9 @@ class Address:
         return commands
 
 
-# Who waits (nobody, for what was posted), for how many replies, since when (loop seconds).
-_Pending = tuple[asyncio.Future[list[Any]] | None, int, float]
+# Who waits (nobody, where all was posted), how many replies to posted commands come before, how many come
+# with them, since when (loop seconds).
+_Pending = tuple[asyncio.Future[list[Any]] | None, int, int, float]
 
 
 class _Connection(asyncio.Protocol):
@@ -78,6 +79,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._out: list[bytes] = []
         self._leaving = self._posting = False
+        self._posted = 0  # replies to what was posted since the last command
         self._replies: list[Any] = []
         self.pending: deque[_Pending] = deque()
         self.closed: asyncio.Future[None] = loop.create_future()
@@ -91,15 +93,12 @@ class _Connection(asyncio.Protocol):
         try:
             while (reply := reader.gets()) is not False:
                 replies.append(reply)
-                future, expected, _ = pending[0]
-                if len(replies) < expected:
+                future, posted, total, _ = pending[0]
+                if len(replies) < total:
                     continue
                 pending.popleft()
-                if future is None:
-                    replies.clear()
-                    continue
-                if not future.done():
-                    future.set_result(replies)
+                if future is not None and not future.done():
+                    future.set_result(replies[posted:] if posted else replies)
                 replies = self._replies = []
         except (hiredis.ProtocolError, IndexError):
             self.drop()
@@ -118,7 +117,8 @@ class _Connection(asyncio.Protocol):
         if self._transport is None:
             future.set_exception(StoreUnavailable("redis"))
             return future
-        self.pending.append((future, expected, self._loop.time()))
+        posted, self._posted = self._posted, 0
+        self.pending.append((future, posted, posted + expected, self._loop.time()))
         if not self._leaving:
             self._leaving = True
             self._loop.call_soon(self._flush)
@@ -129,11 +129,11 @@ class _Connection(asyncio.Protocol):
         """As `send`, for what nobody waits for: it leaves with the next command or a moment later."""
         if self._transport is None:
             return
-        self.pending.append((None, expected, self._loop.time()))
+        self._posted += expected
+        self._out.append(data)
         if not self._leaving and not self._posting:
             self._posting = True
             self._loop.call_later(POST_SECONDS, self._flush_posted)
-        self._out.append(data)
 
     def _flush_posted(self) -> None:
         self._posting = False
@@ -141,6 +141,9 @@ class _Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._leaving = False
+        if self._posted:
+            self.pending.append((None, self._posted, self._posted, self._loop.time()))
+            self._posted = 0
         data, self._out = b"".join(self._out), []
         if data and self._transport is not None:
             self._transport.write(data)
@@ -261,7 +264,7 @@ class RedisLink:
 
     def _overdue(self, connection: _Connection) -> bool:
         now = asyncio.get_running_loop().time()
-        return bool(connection.pending) and now - connection.pending[0][2] > self._timeout
+        return bool(connection.pending) and now - connection.pending[0][3] > self._timeout
 
     def _turn(self, available: bool) -> None:
         if available != self.available:

@@ -54,12 +54,11 @@ class UsageRow(Struct, gc=False):
         micros, us = int(self.at * 1e6), int(self.latency_ms * 1e3 + 0.5)
         nano = int(self.cost_usd * 1e9 + 0.5)
         ttft = "\\N" if self.ttft_ms is None else f"{self.ttft_ms:.3f}"
+        names = _names(self.key_id, self.endpoint, self.model, self.provider, self.provider_model)
+        ending = _ending(self.cache, self.outcome, self.attempts, self.stream)
         fields = (
-            f"\t{self.request_id}\t{micros}e-6\t{text(self.key_id)}\t{self.endpoint}"
-            f"\t{text(self.model)}\t{text(self.provider)}\t{text(self.provider_model)}"
-            f"\t{self.input_tokens}\t{self.output_tokens}\t{self.cached_tokens}\t{nano}e-9"
-            f"\t{us}e-3\t{ttft}\t{self.cache}\t{self.outcome}\t{self.attempts}"
-            f"\t{'t' if self.stream else 'f'}\n"
+            f"\t{self.request_id}\t{micros}e-6\t{names}\t{self.input_tokens}\t{self.output_tokens}"
+            f"\t{self.cached_tokens}\t{nano}e-9\t{us}e-3\t{ttft}\t{ending}\n"
         )
         return kind + fields.encode()
 
@@ -72,7 +71,20 @@ def quality_line(request_id: str, at: float, score: float) -> bytes:
     return row.line(SCORED)
 
 
+# These are the same from row to row.
+
+
 @functools.lru_cache(4096)
+def _names(key_id: str, endpoint: str, model: str, provider: str, provider_model: str) -> str:
+    names = (text(key_id), endpoint, text(model), text(provider), text(provider_model))
+    return "\t".join(names)
+
+
+@functools.lru_cache(4096)
+def _ending(cache: str, outcome: str, attempts: int, stream: bool) -> str:
+    return f"{cache}\t{outcome}\t{attempts}\t{'t' if stream else 'f'}"
+
+
 def text(value: str) -> str:
     """What COPY takes for syntax, and what Postgres cannot hold, becomes `?`; names are short."""
     if len(value) > MAX_TEXT:

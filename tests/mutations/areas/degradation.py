@@ -40,8 +40,8 @@ ROWS: Final = (
     Mutation(
         "a caller that left does not shift the others' replies",
         "service/storage/redis_link.py",
-        "                if not future.done():\n                    future.set_result(replies)",
-        "                if True:\n                    future.set_result(replies)",
+        "if future is not None and not future.done():\n                    future.set_result(replies[",
+        "if future is not None:\n                    future.set_result(replies[",
         (LINK + "test_a_caller_that_left_does_not_shift_the_others_replies",),
     ),
     Mutation(

@@ -162,8 +162,8 @@ ROWS: Final = (
     Mutation(
         "a call that may cost more than the budget is not made",
         "service/api/call.py",
-        "            call.reserved = round(",
-        "            call.reserved = 0 * round(",
+        "            micro = round(",
+        "            micro = 0 * round(",
         (REFUSALS + "test_a_call_that_may_cost_more_than_the_budget_is_never_made",),
     ),
     Mutation(
@@ -197,8 +197,8 @@ ROWS: Final = (
     Mutation(
         "each of several choices counts",
         "service/api/pipeline.py",
-        "call.reserved, look, choices)",
-        "call.reserved, look)",
+        "admit(plan, tokens, micro, look, choices)",
+        "admit(plan, tokens, micro, look)",
         ("tests/service/api/test_choices.py::test_limits_count_every_choice[True]",),
     ),
 )  # fmt: skip

@@ -63,7 +63,7 @@ ROWS: Final = (
     Mutation(
         "cached answers count as saved money",
         "service/api/pipeline.py",
-        "        self._saved.inc(entry.cost_usd)\n",
+        "        self._saved.value += entry.cost_usd\n",
         "",
         ("tests/service/cache/test_answers_again.py::test_a_kept_answer_is_counted_with_what_it_saved",),
     ),
@@ -84,8 +84,8 @@ ROWS: Final = (
     Mutation(
         "headers do not reach the request's log line",
         "service/api/edge.py",
-        '                    "path": exchange.template,\n                    "status"',
-        '                    "path": str(exchange.headers),\n                    "status"',
+        'fields["path"] = exchange.template',
+        'fields["path"] = str(exchange.headers)',
         (REDACTION,),
     ),
     Mutation(

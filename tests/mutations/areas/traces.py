@@ -39,8 +39,8 @@ ROWS: Final = (
     Mutation(
         "a request's log line has the route, not the path",
         "service/api/edge.py",
-        '                    "method": exchange.method,\n                    "path": exchange.template,',
-        '                    "method": exchange.method,\n                    "path": exchange.path,',
+        'fields["path"] = exchange.template',
+        'fields["path"] = exchange.path',
         CANARIES,
     ),
     Mutation(
