@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -10,6 +11,9 @@ import pytest
 import yaml
 
 from alerts.files import ROOT
+from infra.stack.bootstrap import collector
+from tests.infra.estates import estate
+from tests.infra.stack.test_bootstrap import WITH_JOBS
 from tests.monitoring import tool
 from tests.promql import exporters
 
@@ -18,11 +22,11 @@ VALUES = {
     "workspace": "ws-1",
     "environment": "prod",
     "domain": "api.example.com",
-    "metrics_port": "9464",
     "namespace": "superagent",
 }
 SCRAPES = sorted((ROOT / "scrape").glob("*.yml"))
-SEEN_FROM_AWS = {"superagent", "node", "postgres", "redis", "blackbox"}
+BESIDE = {"node", "postgres", "redis", "blackbox"}
+"""What the collectors of the stack do not scrape; they have the service and the tools."""
 
 
 def filled(path: Path) -> str:
@@ -55,10 +59,41 @@ def test_prometheus_accepts_the_scrape_configuration(path: Path, tmp_path: Path)
 @pytest.mark.parametrize("path", SCRAPES, ids=lambda path: path.stem)
 def test_every_job_gives_its_targets_the_labels_that_alerts_select_by(path: Path) -> None:
     found = jobs(path)
-    assert set(found) == SEEN_FROM_AWS
+    assert set(found) == BESIDE
     for name, job in found.items():
         wanted = {"environment", *exporters()[name]["target_labels"]}
         assert wanted <= labels_set(job), name
+
+
+def made(compute: str, kind: str, name: str) -> Mapping[str, Any]:
+    [found] = [
+        one.inputs
+        for one in estate("prod", compute).resources.values()
+        if one.type.endswith(f":{kind}") and one.name == name
+    ]
+    return found
+
+
+def test_nothing_is_scraped_twice_and_nothing_that_alerts_read_is_left_out() -> None:
+    """A second scrape of the service would double every rate: an alert on one would fire at half of it."""
+    scraper = yaml.safe_load(made("eks", "Scraper", "pods")["scrapeConfiguration"])["scrape_configs"]
+    receiver = collector(WITH_JOBS)["receivers"]["prometheus"]["config"]["scrape_configs"]
+    for path, own in ((ROOT / "scrape" / "eks.yml", scraper), (ROOT / "scrape" / "ec2.yml", receiver)):
+        names = [job["job_name"] for job in own]
+        assert sorted([*names, *jobs(path)]) == sorted({*BESIDE, "superagent", "tools"})
+
+
+def test_instances_are_found_by_the_tags_that_they_carry() -> None:
+    """Names of tags tell upper from lower case."""
+    tags = {tag["key"]: tag["value"] for tag in made("ec2", "Group", "fleet-blue")["tags"]}
+    job = jobs(ROOT / "scrape" / "ec2.yml")["node"]
+    (discovery,) = job["ec2_sd_configs"]
+    filters = {one["name"]: one["values"] for one in discovery["filters"]}
+    asked = {name.removeprefix("tag:"): values for name, values in filters.items() if name.startswith("tag:")}
+    assert asked
+    assert {name: [tags.get(name)] for name in asked} == asked
+    read = {label for rule in job["relabel_configs"] for label in rule["source_labels"]}
+    assert read <= {f"__meta_ec2_tag_{name}" for name in tags}
 
 
 def test_the_agent_signs_what_it_writes() -> None:
