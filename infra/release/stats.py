@@ -62,7 +62,8 @@ def quantile(q: float, buckets: Buckets) -> float | None:
         if count >= rank and count > count_before:
             if math.isinf(edge):
                 return edge_before
-            return edge_before + (edge - edge_before) * (rank - count_before) / (count - count_before)
+            inside = (rank - count_before) / (count - count_before)
+            return min(edge_before + (edge - edge_before) * inside, edge)
         edge_before, count_before = (edge_before if math.isinf(edge) else edge), count
     return edge_before
 

@@ -59,7 +59,18 @@ class Authenticator:
         return known.principal
 
     async def verify(self, credential: bytes) -> Principal:
-        """Ask the store. Raises `NotAuthenticated` or `StoreUnavailable`."""
+        """Ask the store. Raises `NotAuthenticated`, or `StoreUnavailable` unless another request that asked
+        meanwhile got its answer.
+        """
+        try:
+            return await self._ask(credential)
+        except StoreUnavailable:
+            principal = self.remembered(credential)
+            if principal is None:
+                raise
+            return principal
+
+    async def _ask(self, credential: bytes) -> Principal:
         try:
             text = credential.decode("ascii")
         except UnicodeDecodeError:
@@ -100,7 +111,7 @@ class Authenticator:
 
     async def _refresh(self, key: str, known: _Known) -> None:
         try:
-            await self.verify(key.encode())
+            await self._ask(key.encode())
         except StoreUnavailable:
             await asyncio.sleep(1.0)  # the next request asks again, not each of them
         except NotAuthenticated:

@@ -78,12 +78,12 @@ def test_without_postgres_no_key_is_called_wrong_and_all_work_when_it_is_back(
         urllib.request.urlopen(request, timeout=10)
     assert caught.value.code == 503
     assert int(caught.value.headers["retry-after"]) >= 1
-    assert told(node) == [(False, "it cannot be reached")]
+    wait_until(lambda: told(node) == [(False, "it cannot be reached")], "the log says so")
     store.start()
     wait_until(lambda: dependency(node)["up"], "it is back")
     assert ask(node.port, create_key(store.url, "chat")).status == 200
     assert ask(node.port, STRANGER).status == 401
-    assert told(node) == [(False, "it cannot be reached"), (True, None)]
+    wait_until(lambda: told(node) == [(False, "it cannot be reached"), (True, None)], "the log says so")
 
 
 @pytest.mark.parametrize(
@@ -108,4 +108,4 @@ def test_before_migrate_it_is_steadily_not_ready_and_says_why(
     wait_until(lambda: node.status("/health/ready") == 200, "ready without a restart")
     assert dependency(node) == {"up": True, "reason": ""}
     assert ask(node.port, create_key(store.url, "chat")).status == 200
-    assert told(node) == [(False, sentence), (True, None)]
+    wait_until(lambda: told(node) == [(False, sentence), (True, None)], "the log says so")

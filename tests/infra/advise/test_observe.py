@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from infra.advise.observe import GROWTH, QUERIES, expression, observe
@@ -94,6 +94,7 @@ counts = st.dictionaries(st.sampled_from([0.01, 0.1, 1.0, 10.0, math.inf]), st.i
 
 
 @given(counts)
+@example({0.1: 3, math.inf: 3})
 def test_bounds_enclose_every_quantile(found: dict[float, int]) -> None:
     buckets, total = {}, 0.0
     for edge in sorted({*found, math.inf}):

@@ -145,6 +145,7 @@ async def test_a_call_is_paid_once_and_by_a_key_that_was_answered(house: House, 
     await until(lambda: house.router.calls == 1, "the leader asks the provider")
     house.key, second = rotated[0], rotated[1]["id"]
     follower = await house.ask(stream=stream)
+    await settled(house, 2)
     house.key = first
     other = await house.ask(stream=stream)
     await settled(house, 3)

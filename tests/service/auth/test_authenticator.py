@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from service.auth import authenticator as module
@@ -85,6 +87,30 @@ async def test_while_the_store_is_away_a_known_key_works_and_an_unknown_one_is_n
     assert auth.remembered(key) is not None
     with pytest.raises(StoreUnavailable):
         await auth.verify(new_key().encode())
+
+
+async def test_of_two_that_ask_at_once_the_one_whose_connection_is_lost_takes_the_others_answer(
+    clock: Clock,
+) -> None:
+    store = Store()
+    auth = Authenticator(store, 60, 3600)
+    key = known(store)
+    asks, lost = store.verify, asyncio.Event()
+
+    async def held(credential: str) -> Verified:
+        await lost.wait()
+        raise StoreUnavailable("postgres")
+
+    store.verify = held  # type: ignore[method-assign]
+    unlucky = asyncio.create_task(auth.verify(key))
+    stranger = asyncio.create_task(auth.verify(new_key().encode()))
+    await asyncio.sleep(0)
+    store.verify = asks  # type: ignore[method-assign]
+    lucky = await auth.verify(key)
+    lost.set()
+    assert await unlucky == lucky
+    with pytest.raises(StoreUnavailable):
+        await stranger
 
 
 async def test_memory_without_the_store_is_bounded(clock: Clock) -> None:
