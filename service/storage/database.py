@@ -53,9 +53,10 @@ NEWEST: Final = max([path.name.partition("_")[0] for path in MIGRATIONS.glob("*.
 
 
 class Database:
-    """`available` is what the last call or probe found; `on_change` hears the first finding and every turn of
-    it. A server without our schema or user is not available, whatever else it answers: only a probe that
-    finds the newest migration ends that. `unready` says so while this process never saw it.
+    """`available` is what the last call or probe found; that nothing answers in time, only a probe finds.
+    `on_change` hears the first finding and every turn of it. A server without our schema or user is not
+    available, whatever else it answers: only a probe that finds the newest migration ends that. `unready`
+    says so while this process never saw it.
 
     `logins` say who each new connection is; without them it is the URL's user for ever.
     """
@@ -115,7 +116,7 @@ class Database:
             sentence = _sentence(error)
             if sentence in _UNPREPARED:
                 self._lacks(OLD if self.reason == OLD and sentence == MISSING else sentence)
-            else:
+            elif not isinstance(error, TimeoutError):  # one slow query is no outage: the probe finds out
                 self._note(False, sentence)
             raise StoreUnavailable("postgres") from error
         if self._usable:
@@ -143,7 +144,9 @@ class Database:
     async def _probe(self) -> None:
         try:
             row = await self.fetchrow("select max(version) as version from schema_migrations")
-        except StoreUnavailable:
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, TimeoutError):
+                self._note(False, _sentence(error.__cause__))
             return
         except asyncpg.InsufficientPrivilegeError:
             row = None  # a user that may not look is trusted to have been given the right schema

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, Literal, TypeVar
 
@@ -11,6 +12,9 @@ from service.storage.database import Database, StoreUnavailable
 
 Result = TypeVar("Result")
 Source = Literal["primary", "replica"]
+
+TURN_SECONDS: Final = 3.0
+"""Longest wait for the reports before this one."""
 
 # Nothing to replay means nothing is missing, however long ago the last transaction was. No row in recovery (a
 # logical replica, a promoted one) has no position: such a server is taken as it is.
@@ -24,12 +28,15 @@ select coalesce(
 
 
 class Reports:
-    """`behind_seconds`: older than this is not what a report should say."""
+    """`behind_seconds`: older than this is not what a report should say. The primary makes one report at a
+    time: its connections are for keys, budgets and the ledger.
+    """
 
     def __init__(self, primary: Database, replica: Database | None, behind_seconds: float) -> None:
         self._primary = primary
         self._replica = replica
         self._behind_seconds = behind_seconds
+        self._turn = asyncio.Semaphore(1)
 
     async def read(self, work: Callable[[Database], Awaitable[Result]]) -> tuple[Result, Source]:
         """What `work` reads, and where it did. Raises `StoreUnavailable` when neither server answers."""
@@ -41,7 +48,15 @@ class Reports:
             # The second: a query that stands in the way of the replay is cancelled.
             except (StoreUnavailable, asyncpg.TransactionRollbackError):
                 pass
-        return await work(self._primary), "primary"
+        try:
+            async with asyncio.timeout(TURN_SECONDS):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise StoreUnavailable("postgres") from None
+        try:
+            return await work(self._primary), "primary"
+        finally:
+            self._turn.release()
 
     async def _is_behind(self, replica: Database) -> bool:
         """Whether the primary has written what the replica has not replayed for too long. While the primary

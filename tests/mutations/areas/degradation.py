@@ -61,9 +61,23 @@ ROWS: Final = (
     Mutation(
         "a start without Postgres serves",
         "service/storage/database.py",
-        "        except StoreUnavailable:\n            return\n",
-        "        except ZeroDivisionError:\n            return\n",
+        "        except StoreUnavailable as error:\n",
+        "        except ZeroDivisionError as error:\n",
         (PROCESS + "test_a_start_without_postgres_serves_and_calls_nobody_wrong",),
+    ),
+    Mutation(
+        "a slow report is no outage",
+        "service/storage/database.py",
+        "            elif not isinstance(error, TimeoutError):",
+        "            elif True:",
+        ("tests/service/storage/test_reports.py::test_slow_reports_hold_nobody_else_up",),
+    ),
+    Mutation(
+        "reports leave the other connections to keys, budgets and the ledger",
+        "service/storage/reports.py",
+        "asyncio.Semaphore(1)",
+        "asyncio.Semaphore(100)",
+        ("tests/service/storage/test_reports.py::test_slow_reports_hold_nobody_else_up",),
     ),
     Mutation(
         "every kind of lost Postgres is one kind of failure",
