@@ -38,7 +38,8 @@ def unread(transport: asyncio.Transport) -> int:
     """Bytes that the client has not taken, here and in the socket (tcp(7), SIOCOUTQ): the kernel asks for
     more only when a third of its megabytes is gone, which takes a slow client minutes.
     """
-    queued = b"\0\0\0\0"
-    with contextlib.suppress(OSError, ValueError):  # closed meanwhile
-        queued = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
+    queued, socket = b"\0\0\0\0", transport.get_extra_info("socket")
+    with contextlib.suppress(OSError, ValueError):
+        if socket is not None:  # else it was closed meanwhile
+            queued = fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, queued)
     return transport.get_write_buffer_size() + int(struct.unpack("i", queued)[0])
