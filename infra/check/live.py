@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 from infra.check.facts import Backup, Drill, Listener, Quota, Release, Secret, Traffic
 from infra.recovery import catalog, ledger, signing
 from infra.recovery.context import Context
-from infra.recovery.facts import KINDS, Bucket
-from infra.recovery.manifest import IN_AWS, Kind
+from infra.recovery.facts import Bucket, made_in
+from infra.recovery.manifest import Kind
 from infra.recovery.store import Store
 from infra.release.journal import Journal
 from infra.release.router import Router
@@ -66,8 +66,7 @@ def release(env: Environment) -> Release | None:
 def backups(env: Environment) -> dict[str, Backup]:
     """Of each kind: the newest backup, and the newest that was read back."""
     store = Store(env.client("s3"), env.outputs.backup_bucket, need_kms=False)
-    local = env.outputs.compute == "local"
-    return {kind: _backup(store, kind) for kind in KINDS if local or kind in IN_AWS}
+    return {kind: _backup(store, kind) for kind in made_in(env.outputs.compute)}
 
 
 def _backup(store: Store, kind: Kind) -> Backup:

@@ -72,8 +72,9 @@ class Page:
 
     def __init__(self, place: Context) -> None:
         self._environment = place.name
-        bucket, table = Bucket(place.store, signing.checker(place)), place.lease_table()
         dynamodb, outputs = place.client("dynamodb"), place.env.outputs
+        bucket = Bucket(place.store, signing.checker(place), facts.made_in(outputs.compute))
+        table = place.lease_table()
         journal = Journal(dynamodb, outputs.release_table, outputs.environment)
         ledger = release.Ledger(dynamodb, outputs.release_table, outputs.environment)
         self._bucket = Remembered("backups", lambda: (bucket.backups(), bucket.drills()), BUCKET_SECONDS)

@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.errors import OperationFailed, UserError
 from infra.recovery import catalog, ledger
-from infra.recovery.manifest import IntegrityError, Kind, Manifest
+from infra.recovery.manifest import IN_AWS, IntegrityError, Kind, Manifest
 from infra.recovery.report import genuine
 from infra.recovery.store import Found, Store
 
@@ -25,6 +25,11 @@ REPORTS: Final = "drills/"
 LOOK_BACK: Final = 60
 """Reports that are read in search of one that passed: more than a year of weekly drills."""
 _FAILURES: Final = {"pk": "recovery", "sk": "failures"}
+
+
+def made_in(compute: str) -> tuple[Kind, ...]:
+    """Kinds that are backed up there. One of another, made by hand once, has no age: no other follows it."""
+    return KINDS if compute == "local" else IN_AWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class Bucket:
 
     store: Store
     check: Callable[[bytes, bytes], bool] | None = None
+    kinds: tuple[Kind, ...] = KINDS
     _manifests: dict[str, Manifest | None] = field(default_factory=dict)
     _reports: dict[tuple[str, datetime], dict[str, Any]] = field(default_factory=dict)
 
@@ -65,7 +71,7 @@ class Bucket:
         """Kinds of which there is a backup. Raises `OperationFailed` when S3 does not answer."""
         found: dict[Kind, Newest] = {}
         manifests: dict[str, Manifest | None] = {}
-        for kind in KINDS:
+        for kind in self.kinds:
             entries = catalog.entries(self.store, kind)
             taken: dict[str, float] = {}
             for entry in entries:

@@ -21,10 +21,9 @@ from infra.stack.environment import metrics_folder
 def tell_backups(place: Context) -> None:
     """Write the state of all backups for the local collector; a warning when it cannot be read."""
     registry = CollectorRegistry()
+    bucket = Bucket(place.store, kinds=facts.made_in(place.env.outputs.compute))
     try:
-        register_backups(
-            registry, place.name, Bucket(place.store).backups(), facts.failures(place.lease_table())
-        )
+        register_backups(registry, place.name, bucket.backups(), facts.failures(place.lease_table()))
     except OperationFailed as failed:
         console.warn(f"The metrics of the backups are as before: {failed.message}")
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import threading
 import time
@@ -86,6 +87,17 @@ def test_a_new_environment_has_a_page_without_ages(cloud: Cloud, moto_endpoint: 
     assert 'superagent_backup_failures_total{environment="prod",kind="postgres"} 0.0' in page
     assert 'superagent_release_in_progress{environment="prod"} 0.0' in page
     assert "_timestamp_seconds{" not in page
+
+
+def test_a_kind_that_nothing_backs_up_in_aws_has_no_age(cloud: Cloud, moto_endpoint: str) -> None:
+    """Somebody made one by hand, once: retention keeps it for ever, and its age would page for ever."""
+    for number, kind in enumerate(("postgres", "redis", "config")):
+        verified(cloud.store, make(cloud.store, number, datetime.now(UTC) - timedelta(days=9), kind))
+    with serving(Page(place(cloud, moto_endpoint))) as made:
+        status, page = get(made)
+    assert status == 200
+    ages = re.findall(r"superagent_backup_last_(\w+)_timestamp_seconds\{.*kind=\"(\w+)\"", page)
+    assert {kind for _, kind in ages} == {"postgres", "config"}
 
 
 def test_a_bucket_that_is_gone_is_a_failed_scrape_and_never_an_empty_page(
