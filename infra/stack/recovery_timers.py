@@ -13,6 +13,7 @@ from infra.stack.schedule import Job, Plan
 SCRATCH: Final = "/var/lib/superagent-recovery"
 """On the disk: a drill restores the whole database."""
 SECRETS: Final = "/run/superagent/recovery"
+"""In a job's container. On the instance each job has a folder of its own, which is gone with the job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,15 @@ def files(what: OnInstance, stack: str, region: str, registry: str) -> dict[str,
     script = f"""#!/bin/bash
 set -euo pipefail
 export AWS_DEFAULT_REGION={region}
-{AS_OWNER}=yes /usr/local/bin/superagent-secrets {SECRETS}
+folder={SECRETS}-$1
+trap 'rm -rf "$folder"' EXIT
+{AS_OWNER}=yes /usr/local/bin/superagent-secrets "$folder"
 install -d -o 10001 -g 10001 -m 0700 {SCRATCH}
 aws ecr get-login-password | docker login --username AWS --password-stdin {registry}
-exec docker run --rm --name "superagent-$1" --network host --env-file {FOLDER}/environment \\
-  --volume {SECRETS}:{SECRETS}:ro --volume {FOLDER}:{FOLDER}:ro --volume {SCRATCH}:/work \\
+# Twice: the URLs name the certificates by the folder that they were written to.
+docker run --rm --name "superagent-$1" --network host --env-file {FOLDER}/environment \\
+  --volume "$folder":{SECRETS}:ro --volume "$folder":"$folder":ro \\
+  --volume {FOLDER}:{FOLDER}:ro --volume {SCRATCH}:/work \\
   --user 10001:10001 --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \\
   --memory 1g {what.image} schedule run "$1" --stack {stack}
 """
@@ -51,9 +56,10 @@ Requires=docker.service
 Type=oneshot
 ExecStart=/usr/local/bin/superagent-job %i
 ExecStopPost=-/usr/bin/docker rm -f superagent-%i
+ExecStopPost=-/bin/rm -rf SECRETS-%i
 TimeoutStartSec=7h
 Nice=10
-"""
+""".replace("SECRETS", SECRETS)
     made = {
         OUTPUTS: what.outputs,
         f"{FOLDER}/environment": settings,
