@@ -77,8 +77,12 @@ def logins(url: Callable[[], str], iam_region: str) -> Logins:
 
 
 def _place(url: str) -> tuple[Any, ...]:
-    parts = urlsplit(url)
-    return parts.hostname, parts.port, parts.path
+    """Server and database; nowhere for a URL that somebody is still writing."""
+    try:
+        parts = urlsplit(url)
+        return parts.hostname, parts.port, parts.path
+    except ValueError:
+        return ()
 
 
 def _text(quoted: str | None) -> str | None:

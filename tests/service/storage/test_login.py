@@ -178,6 +178,16 @@ async def test_another_server_in_the_file_waits_for_a_restart() -> None:
     assert list(await logins.offers()) == [Login("b", "2")]
 
 
+async def test_half_a_file_is_no_reason_to_lose_the_login_that_worked() -> None:
+    url = "postgresql://me:secret@h:5432/x"
+    logins = UrlLogins(lambda: url)
+    logins.worked(Login("me", "secret"))
+    for end in range(len(url)):  # whoever writes it may be at any place
+        whole, url = url, url[:end]
+        assert Login("me", "secret") in await logins.offers(), url
+        url = whole
+
+
 def test_a_login_never_shows_its_password() -> None:
     assert "hunter2" not in repr(Login("me", "hunter2"))
 
