@@ -124,8 +124,9 @@ class EksFleet:
         title = f"superagent-migrate-{hashlib.sha256(image.encode()).hexdigest()[:10]}"
         migration = JobMigration(self.kube, title)
         found = self.kube.get(migration.path)
-        if found is not None and _outcome(found) == "Failed":
-            # Of an earlier release of this image: what made it fail may be mended.
+        if found is not None and _outcome(found):
+            # Of an earlier release of this image: what made it fail may be mended, and a database that was
+            # restored meanwhile has not seen it. A migration that was done finds nothing to do.
             self.kube.delete(migration.path)
             found = None
         if found is None:
@@ -173,7 +174,7 @@ class EksFleet:
 
 @dataclass(frozen=True, slots=True)
 class JobMigration:
-    """A migration that runs as a Job; the same image finds its own Job again after a crash."""
+    """A migration that runs as a Job; the same image finds the one that runs again after a crash."""
 
     kube: Kube
     title: str

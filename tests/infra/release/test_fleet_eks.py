@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,6 +53,18 @@ def until(condition: Callable[[], bool], what: str) -> None:
             return
         time.sleep(0.002)
     raise AssertionError(f"never: {what}")
+
+
+def outcome(migration: Any) -> str:
+    found: list[str | None] = [None]
+
+    def ended() -> bool:
+        found[0] = migration.poll()
+        return found[0] is not None
+
+    until(ended, "the migration ends")
+    assert found[0] is not None
+    return found[0]
 
 
 def running(fleet: EksFleet, colour: Colour, image: str, like: Colour) -> None:
@@ -144,11 +155,6 @@ def test_secrets_that_cannot_be_fetched_are_a_problem_at_once_with_aws_words(
     assert f"CrashLoopBackOff {REFUSED}" in fleet.rollout("green").problem
 
 
-def test_a_migration_whose_secrets_cannot_be_fetched_says_so(cluster: Cluster, fleet: EksFleet) -> None:
-    cluster.fetch_fails = REFUSED
-    assert outcome(fleet.migrate("green", V2)) == REFUSED
-
-
 def test_the_trouble_of_an_older_image_is_not_the_new_ones(cluster: Cluster, fleet: EksFleet) -> None:
     cluster.bad_images.add(V1)
     fleet.scale_up("green", "blue")
@@ -182,58 +188,6 @@ def test_setting_the_image_keeps_everything_else(cluster: Cluster, fleet: EksFle
         "SUPERAGENT_VERSION": "v2",
     }
     assert {**after, "image": V1, "env": before["env"]} == before
-
-
-def test_a_migration_job_comes_as_the_owner_of_the_database_and_serves_nothing(
-    cluster: Cluster, fleet: EksFleet
-) -> None:
-    fleet.migrate("green", V2)
-    (job,) = cluster.of("Job").values()
-    pod = job["spec"]["template"]["spec"]
-    assert pod["serviceAccountName"] == "migrate"
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    (first,) = pod["initContainers"]
-    assert first["name"] == "secrets"
-    assert {"name": "FETCH_OWNER", "value": "yes"} in first["env"]
-    (container,) = pod["containers"]
-    owner = "/run/superagent/secrets/database_owner_url"
-    assert {"name": "SUPERAGENT_DATABASE_OWNER_URL_FILE", "value": owner} in container["env"]
-    (deployed, *_) = cluster.of("Deployment").values()
-    assert "OWNER" not in json.dumps(deployed)
-    assert (container["image"], container["args"]) == (V2, ["migrate", "--json"])
-    assert container["envFrom"] == [{"configMapRef": {"name": "settings"}}]
-    assert not {"readinessProbe", "livenessProbe", "startupProbe", "lifecycle", "ports"} & set(container)
-
-
-def outcome(migration: Any) -> str:
-    found: list[str | None] = [None]
-
-    def ended() -> bool:
-        found[0] = migration.poll()
-        return found[0] is not None
-
-    until(ended, "the migration ends")
-    assert found[0] is not None
-    return found[0]
-
-
-def test_a_migration_that_failed_is_tried_again_by_the_next_release_of_its_image(
-    cluster: Cluster, fleet: EksFleet
-) -> None:
-    cluster.job_fails = "the database is away"
-    assert outcome(fleet.migrate("green", V2)) == "the database is away"
-    cluster.job_fails = ""
-    assert outcome(fleet.migrate("green", V2)) == ""
-    assert outcome(fleet.migrate("green", V2)) == ""
-    assert sum(one.startswith("POST") for one in cluster.requests) == 2
-
-
-def test_a_migration_whose_pod_is_gone_is_told_in_the_jobs_words(cluster: Cluster, fleet: EksFleet) -> None:
-    cluster.job_fails = "x"
-    migration = fleet.migrate("green", V2)
-    outcome(migration)
-    cluster.of("Pod").clear()
-    assert migration.poll() == "Job has reached the specified backoff limit"
 
 
 def test_autoscalers_hold_both_colours_until_one_is_stopped(cluster: Cluster, fleet: EksFleet) -> None:

@@ -46,6 +46,8 @@ class Store:
     """Images whose pods run and never become ready."""
     job_fails: str = ""
     """The last line of a migration that fails."""
+    job_goes_on: bool = False
+    """Migrations do not end."""
     quiet: bool = False
     """There is so little load that the autoscalers shrink what they may."""
     drain_turns: int = 4
@@ -240,7 +242,7 @@ def _work(store: Store, job: dict[str, Any]) -> None:
         template = job["spec"]["template"]
         labels = {**template["metadata"]["labels"], "job-name": name, "batch.kubernetes.io/job-name": name}
         _create_pod(store, f"{name}-{store.version}", labels, copy.deepcopy(template["spec"]))
-    else:
+    elif not store.job_goes_on:
         _end(store, job)
     store.touch(job)
 
