@@ -16,8 +16,11 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 _LIBC = ctypes.CDLL(None)
 
 
-def _end_with_parent() -> None:
-    """A killed `up` must not leave a command behind that works beside the next `up`."""
+def end_with_parent() -> None:
+    """For `preexec_fn`: a tool that is killed leaves no command behind that works beside the next attempt.
+
+    The kernel means the thread that starts the command: it has to outlive it.
+    """
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -33,7 +36,7 @@ async def run(command: Sequence[str], what: str, environment: Mapping[str, str])
         stderr=asyncio.subprocess.PIPE,
         cwd=CHECKOUT,
         env=dict(environment),
-        preexec_fn=_end_with_parent,
+        preexec_fn=end_with_parent,
     )
     try:
         output, complaint = await process.communicate()

@@ -18,6 +18,7 @@ from infra.recovery.manifest import Archive, Manifest
 from infra.recovery.progress import Meter
 
 JOBS: Final = 2
+SESSION_END_SECONDS: Final = 30.0
 NOTE: Final = "superagent restored "
 """Begins the comment on a database that was restored completely."""
 SESSION: Final = "-c synchronous_commit=off -c maintenance_work_mem=256MB -c statement_timeout=0"
@@ -61,7 +62,25 @@ def prepare(server: Address, name: str, manifest: Manifest) -> Address:
                 f"Database {name} holds an unfinished restore of backup {owner}.",
                 "Finish that one, or restore into another name.",
             )
+        else:
+            _end_sessions(connection)
     return target
+
+
+def _end_sessions(connection: psycopg.Connection[Any]) -> None:
+    """Those of an attempt that was killed: its programs die with it, but what they asked for goes on and
+    would land beside what is loaded again.
+    """
+    ended = connection.execute(
+        "select pid, pg_terminate_backend(pid, %s) from pg_stat_activity where datname = current_database()"
+        " and usename = current_user and backend_type = 'client backend' and pid <> pg_backend_pid()",
+        (round(SESSION_END_SECONDS * 1000),),
+    ).fetchall()
+    if left := [str(pid) for pid, done in ended if not done]:
+        raise OperationFailed(
+            f"Sessions of an earlier attempt do not end (Postgres pid {', '.join(left)}): look at"
+            " pg_stat_activity, then say the same command again."
+        )
 
 
 def _create(connection: psycopg.Connection[Any], name: str, source: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from infra.errors import OperationFailed, UserError
+from infra.local.children import end_with_parent
 
 
 def find(program: str, major: int) -> str:
@@ -66,6 +67,7 @@ class Child:
             stdout=subprocess.DEVNULL if feed else subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
+            preexec_fn=end_with_parent,
         )
         pipe = self.process.stdin if feed else self.process.stdout
         if pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
@@ -101,7 +103,9 @@ class Child:
 
 def run(command: list[str], env: dict[str, str], stdin: bytes | None = None) -> bytes:
     """Run to the end; its output. `OperationFailed` with its last words when it failed."""
-    done = subprocess.run(command, env={**os.environ, **env}, input=stdin, capture_output=True, check=False)
+    done = subprocess.run(
+        command, env={**os.environ, **env}, input=stdin, capture_output=True, preexec_fn=end_with_parent
+    )
     if done.returncode != 0:
         words = complaint(done.stderr.decode(errors="replace"))
         raise OperationFailed(f"{Path(command[0]).name} failed ({done.returncode}): {words}")

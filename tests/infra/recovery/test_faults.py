@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
 import tempfile
@@ -171,39 +170,6 @@ def finish(cloud: Cloud, made: Manifest, source: Address, name: str) -> restore.
         assert "is not empty" in refused.message
         assert restore.compare(source.database(name), made) == ("content", [])
         return restore.Restored(made.id, name, made.size, made.rows, 0, 0, "content")
-
-
-@pytest.mark.parametrize(
-    ("step", "moment"),
-    [
-        pytest.param(step, moment, marks=[] if (step + (moment == "after")) % 3 == 0 else pytest.mark.soak)
-        for step in range(7)
-        for moment in ("before", "after")
-    ],
-)
-def test_a_restore_killed_around_any_of_its_own_marks_can_be_finished(
-    cloud: Cloud, source: Address, spare: str, monkeypatch: pytest.MonkeyPatch, step: int, moment: str
-) -> None:
-    made = back_up(cloud, source)
-    marks = [0]
-    honest = load.Loader._did
-
-    def die(self: load.Loader, name: str) -> None:
-        mine, marks[0] = marks[0] == step, marks[0] + 1
-        if mine and moment == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        honest(self, name)
-        if mine:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    monkeypatch.setattr(load.Loader, "_did", die)
-    killed = in_child(lambda: restore.run(cloud.store, made, source, spare, cloud.kms))
-    monkeypatch.undo()
-    if step >= len(made.archives) + 1:
-        assert killed == 0
-        return
-    assert killed == -signal.SIGKILL
-    assert restore.run(cloud.store, made, source, spare, cloud.kms).rows == made.rows
 
 
 def flipped(body: bytes, other: bytes) -> bytes:
