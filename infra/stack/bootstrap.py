@@ -266,7 +266,8 @@ def collector(boot: Boot) -> dict[str, Any]:
                 "namespace": METRIC_NAMESPACE,
                 "region": boot.region,
                 "log_group_name": boot.log_group,
-                "log_stream_name": "metrics-{InstanceId}",
+                # No placeholder: `{InstanceId}` is the target's address here, whose colon CloudWatch refuses.
+                "log_stream_name": f"metrics-{boot.colour}",
                 "dimension_rollup_option": "NoDimensionRollup",
                 "metric_declarations": [
                     {

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from infra.preview.estate import Recorded
-from infra.stack.bootstrap import LIMIT_BYTES, Boot, packed, render
+from infra.stack.bootstrap import LIMIT_BYTES, Boot, collector, packed, render
 from infra.stack.outputs import StackOutputs
 from tests.infra.estates import estate, recorded
 from tests.infra.stack.cloud_config import SCHEMA
@@ -207,3 +207,9 @@ def test_the_estate_gives_instances_their_jobs_and_the_right_to_do_them() -> Non
     assert "kms:GenerateMac" in policy(with_jobs), "a drill signs its report"
     assert "BypassGovernanceRetention" not in policy(with_jobs)
     assert "s3:" not in policy(estate("prod", "ec2"))
+
+
+def test_the_metric_that_scales_goes_to_a_stream_that_cloudwatch_takes() -> None:
+    """A placeholder becomes the scraped address, and a stream's name may hold no colon (CreateLogStream)."""
+    stream = collector(BOOT)["exporters"]["awsemf"]["log_stream_name"]
+    assert re.fullmatch(r"[^:*{}]+", stream)
