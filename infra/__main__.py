@@ -44,7 +44,7 @@ def cloud(settings: Settings) -> dict[str, Any]:
     aws.FlowLogs(settings, network, observability, account)
     aws.Endpoints(settings, network)
     logs = aws.AccessLogs(settings, account)
-    edge = Edge(settings, network, aws.Certificate(settings).arn, logs.bucket.bucket)
+    edge = Edge(settings, network, aws.Certificate(settings).arn, logs.bucket)
     aws.Address(settings, edge)
     aws.Waf(settings, edge, observability)
     registry = aws.Registry(settings, secrets)

@@ -40,6 +40,8 @@ class Recorded:
     mismatches: Mapping[str, list[str]] = field(default_factory=dict)
     """By URN: inputs that are not what the SDK's types say."""
     secret_outputs: tuple[str, ...] = ()
+    dependencies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By URN: what has to exist before it, and goes after it."""
 
     def component(self, urn: str) -> str:
         """Name of the outermost component above a resource."""
@@ -185,4 +187,5 @@ def parse(document: Mapping[str, Any]) -> Recorded:
         aliases,
         document["mismatches"],
         tuple(document["secret_outputs"]),
+        {one["urn"]: tuple(one["dependencies"]) for one in document["resources"]},
     )

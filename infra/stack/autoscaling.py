@@ -6,6 +6,7 @@ size belong to the release tool (`minSize`, `desiredCapacity` are ignored by Pul
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -52,7 +53,12 @@ class Autoscaling(Component):
         label = pulumi.Output.format("{0}/{1}", edge.load_balancer.arn_suffix, target_group.arn_suffix)
         self._track("cpu", "ASGAverageCPUUtilization", None, float(settings.cpu_target_percent))
         self._track(
-            "requests", "ALBRequestCountPerTarget", label, float(settings.requests_per_target_per_minute)
+            "requests",
+            "ALBRequestCountPerTarget",
+            label,
+            float(settings.requests_per_target_per_minute),
+            # Refused for a target group that no listener sends to yet.
+            after=[edge.listener],
         )
         self._steps(
             "slow",
@@ -83,7 +89,14 @@ class Autoscaling(Component):
         )
         self.register_outputs({})
 
-    def _track(self, name: str, metric: str, label: pulumi.Output[str] | None, target: float) -> None:
+    def _track(
+        self,
+        name: str,
+        metric: str,
+        label: pulumi.Output[str] | None,
+        target: float,
+        after: Sequence[pulumi.Resource] = (),
+    ) -> None:
         aws.autoscaling.Policy(
             f"{self.colour}-{name}",
             name=self.settings.names.of(f"{self.colour}-{name}"),
@@ -97,7 +110,7 @@ class Autoscaling(Component):
                 },
                 "target_value": target,
             },
-            opts=self.child(),
+            opts=self.child(depends_on=list(after)),
         )
 
     def _steps(

@@ -20,6 +20,7 @@ from pulumi_aws.lb import (
 )
 
 from infra.stack import firewall
+from infra.stack.buckets import Closed
 from infra.stack.component import Component
 from infra.stack.network import ANYWHERE, Network
 from infra.stack.outputs import COLOURS, Colour
@@ -42,7 +43,7 @@ class Edge(Component):
         settings: Settings,
         network: Network,
         certificate_arn: pulumi.Input[str] | None,
-        access_logs: aws.s3.Bucket | None,
+        access_logs: Closed | None,
     ) -> None:
         super().__init__("edge", settings)
         self.network = network
@@ -61,8 +62,9 @@ class Edge(Component):
             drop_invalid_header_fields=True,
             desync_mitigation_mode="defensive",
             enable_deletion_protection=settings.protection,
-            access_logs={"enabled": True, "bucket": access_logs.bucket} if access_logs else None,
-            opts=self.guarded(),
+            access_logs={"enabled": True, "bucket": access_logs.name} if access_logs else None,
+            # ELB writes a test object first, and is refused before the policy lets it.
+            opts=self.guarded(depends_on=[access_logs.policy] if access_logs else []),
         )
         self.target_groups: dict[Colour, aws.lb.TargetGroup] = {
             colour: self._target_group(colour) for colour in COLOURS

@@ -56,7 +56,7 @@ class EksCluster(Component):
                 self._entry(name, estate.github[name], policy, scope)
         self.inside = self._access(nodes)
         controllers = Controllers(Home(self, estate, self.cluster, self.cluster_name, self.inside))
-        controllers.load_balancer()
+        self.load_balancer_controller = controllers.load_balancer()
         controllers.cluster_autoscaler()
         controllers.scraper()
         self.register_outputs({"name": self.cluster.name})

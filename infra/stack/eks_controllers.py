@@ -54,7 +54,7 @@ class Controllers:
             opts=self.home.child(),
         )
 
-    def load_balancer(self) -> None:
+    def load_balancer(self) -> kubernetes.helm.v3.Release:
         """It registers pod IPs and no more: the rest is Pulumi's and the release tool's."""
         groups = [group.arn for group in self.home.estate.edge.target_groups.values()]
         name = "load-balancer-controller"
@@ -84,7 +84,7 @@ class Controllers:
                 ),
             ],
         )
-        self._chart(
+        return self._chart(
             name,
             "aws-load-balancer-controller",
             CONTROLLER_CHART,
@@ -148,8 +148,10 @@ class Controllers:
             },
         )
 
-    def _chart(self, name: str, chart: str, version: str, repository: str, values: dict[str, Any]) -> None:
-        kubernetes.helm.v3.Release(
+    def _chart(
+        self, name: str, chart: str, version: str, repository: str, values: dict[str, Any]
+    ) -> kubernetes.helm.v3.Release:
+        return kubernetes.helm.v3.Release(
             name,
             name=name,
             chart=chart,

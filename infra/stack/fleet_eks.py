@@ -128,7 +128,8 @@ class FleetEks(Component):
             kind="TargetGroupBinding",
             metadata=binding["metadata"],
             spec=binding["spec"],
-            opts=inside(service),
+            # The controller brings the kind, and without it nobody takes a binding's finalizer off again.
+            opts=inside(service, self.cluster.load_balancer_controller),
         )
         HorizontalPodAutoscaler(
             colour,
