@@ -126,6 +126,16 @@ INVOKES: Final[dict[str, dict[str, Any]]] = {
         "id": ACCOUNT,
         "userId": "preview",
     },
+    "aws:secretsmanager/getSecretVersion:getSecretVersion": {
+        "secretString": "kept-in-secrets-manager",
+        "arn": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:cache",
+        "createdDate": "2026-01-01T00:00:00Z",
+        "id": "kept",
+        "region": REGION,
+        "secretBinary": "",
+        "versionId": "kept",
+        "versionStages": ["AWSCURRENT"],
+    },
     "aws:secretsmanager/getRandomPassword:getRandomPassword": {
         "randomPassword": "generated-by-secrets-manager",
         "id": "generated",

@@ -21,6 +21,7 @@ from infra.stack.observability import Observability
 from infra.stack.registry import Registry
 from infra.stack.releases import Releases
 from infra.stack.settings import Settings
+from infra.stack.tags import standard
 from infra.stack.workflow_rights import deploy, drill, read_own, read_state
 
 ISSUER: Final = "token.actions.githubusercontent.com"
@@ -128,7 +129,9 @@ class Identity(Component):
         """Find the image, read the metrics, run the migration on an instance of this environment."""
         cluster = account.arn("eks", f"cluster/{self.settings.names.of('eks')}")
         in_cluster = [Allow("FindCluster", ["eks:DescribeCluster"], [cluster])]
-        mine = {"StringEquals": {"aws:ResourceTag/Environment": self.settings.environment}}
+        # Both tags: another system's instances of the account have an Environment too.
+        whose = standard(self.settings)
+        mine = {"StringEquals": {f"aws:ResourceTag/{key}": whose[key] for key in ("Project", "Environment")}}
         return [
             *self._announce(observability),
             *(in_cluster if self.settings.compute == "eks" else []),

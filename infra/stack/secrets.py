@@ -18,9 +18,9 @@ DELETION_WINDOW_DAYS = 30
 
 PUBLISHERS: Final = (
     "cloudwatch.amazonaws.com",
+    "events.amazonaws.com",
     "events.rds.amazonaws.com",
     "elasticache.amazonaws.com",
-    "backup.amazonaws.com",
     "aps.amazonaws.com",
 )
 """Services of AWS that send to the alert topic."""
@@ -151,14 +151,18 @@ class Secrets(Component):
         generated = aws.secretsmanager.get_random_password_output(
             password_length=48, exclude_punctuation=True, include_space=False
         ).random_password
-        self.cache_token: pulumi.Output[str] = pulumi.Output.secret(generated)
-        aws.secretsmanager.SecretVersion(
+        kept = aws.secretsmanager.SecretVersion(
             "cache",
             secret_id=self.cache_auth.id,
-            secret_string_wo=self.cache_token,
+            secret_string_wo=pulumi.Output.secret(generated),
             secret_string_wo_version=1,
             # A new value is generated at every run; only the first one counts. Rotation: docs/operations.
             opts=self.child(ignore_changes=["secretStringWo"]),
+        )
+        # What is kept, not what was generated: a cache that is made in a later run than its secret (the first
+        # one was stopped, or it is built anew) would have a token that nobody knows.
+        self.cache_token: pulumi.Output[str] = pulumi.Output.secret(
+            aws.secretsmanager.get_secret_version_output(secret_id=kept.arn).secret_string
         )
         self.given = {
             name: self._secret(name, f"{name} of the service; put by a person")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Final
 
 import pulumi_aws as aws
@@ -22,7 +23,10 @@ WEEKLY_DAYS: Final = 90
 COPY_DAYS: Final = 35
 RESTORE_WINDOW_DAYS: Final = 7
 Copy = aws.backup.PlanRuleCopyActionArgsDict
-FAILURES: Final = ("BACKUP_JOB_FAILED", "COPY_JOB_FAILED", "RESTORE_JOB_FAILED")
+JOBS: Final = ("Backup Job State Change", "Copy Job State Change", "Restore Job State Change")
+FAILED: Final = ("FAILED", "ABORTED", "EXPIRED")
+"""Ends of a job that made nothing. A vault's own notifications tell of no failed backup or restore: those
+events are deprecated and never sent (AWS Backup API, PutBackupVaultNotifications)."""
 
 
 class Vault(Component):
@@ -43,13 +47,7 @@ class Vault(Component):
             if settings.disaster_recovery
             else None
         )
-        aws.backup.VaultNotifications(
-            "vault",
-            backup_vault_name=self.vault.name,
-            sns_topic_arn=observability.alerts.arn,
-            backup_vault_events=list(FAILURES),
-            opts=self.child(),
-        )
+        self._tell(observability)
         copies: list[Copy] = []
         if copy is not None:
             copies = [{"destination_vault_arn": copy.arn, "lifecycle": {"delete_after": COPY_DAYS}}]
@@ -126,6 +124,26 @@ class Vault(Component):
                 opts=self.child(),
             )
         return vault
+
+    def _tell(self, observability: Observability) -> None:
+        """Every job of AWS Backup in the account that fails; a restore's event names no vault to pick by."""
+        rule = aws.cloudwatch.EventRule(
+            "backup-failures",
+            name=self.settings.names.of("backup-failures", 64),
+            description="A job of AWS Backup that failed, was aborted or never began",
+            event_pattern=json.dumps(
+                {
+                    "source": ["aws.backup"],
+                    "detail-type": list(JOBS),
+                    # Restores have a status, all others a state (AWS Backup guide, EventBridge).
+                    "detail": {"$or": [{"state": list(FAILED)}, {"status": list(FAILED)}]},
+                }
+            ),
+            opts=self.child(),
+        )
+        aws.cloudwatch.EventTarget(
+            "backup-failures", rule=rule.name, arn=observability.alerts.arn, opts=self.child()
+        )
 
     def _rule(self, name: str, schedule: str, keep: int, copies: list[Copy]) -> aws.backup.PlanRuleArgsDict:
         return {

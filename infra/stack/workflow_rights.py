@@ -63,6 +63,8 @@ def read_own(settings: Settings, account: Account) -> list[Allow]:
             [account.arn("secretsmanager", f"secret:{path}/cache-*")],
         ),
         Allow("OpenCacheToken", ["kms:Decrypt"], [account.arn("kms", "key/*")], data_key),
+        # The program asks for one at every run, a preview's too.
+        Allow("GeneratePassword", ["secretsmanager:GetRandomPassword"], ["*"]),
     ]
 
 

@@ -118,3 +118,41 @@ def test_workflows_get_into_a_cluster_that_an_administrator_made(name: str, poli
 def test_the_version_of_the_cluster_is_one_that_scrapes_privately() -> None:
     assert Settings.model_fields["eks_version"].default >= "1.29", "sidecars end after their service"
     assert one("prod", "eks", "Cluster", "cluster").at("vpcConfig.endpointPrivateAccess") is True
+
+
+def test_a_failed_job_of_aws_backup_is_told() -> None:
+    """A vault's own notifications name failures too, but AWS sends none of those any more."""
+    pattern = json.loads(one("prod", "ec2", "EventRule", "backup-failures").inputs["eventPattern"])
+    assert set(pattern["detail-type"]) == {
+        "Backup Job State Change",
+        "Copy Job State Change",
+        "Restore Job State Change",
+    }
+    either = {key: set(states) for each in pattern["detail"]["$or"] for key, states in each.items()}
+    assert either == {key: {"FAILED", "ABORTED", "EXPIRED"} for key in ("state", "status")}
+    target = one("prod", "ec2", "EventTarget", "backup-failures").inputs["arn"]
+    topic = allowed(one("prod", "ec2", "TopicPolicy", "alerts").inputs["policy"])["ServicesPublish"]
+    assert target == topic["Resource"]
+    assert "events.amazonaws.com" in topic["Principal"]["Service"]
+
+
+def test_the_cache_gets_the_token_that_is_kept() -> None:
+    """Each run generates another; a run that stopped half-way kept one, and the cache is still to come."""
+    token = one("prod", "ec2", "ReplicationGroup", "cache").inputs["authTokenWo"]
+    kept = one("prod", "ec2", "SecretVersion", "cache").inputs["secretStringWo"]
+    assert (token, kept) == ("kept-in-secrets-manager", "generated-by-secrets-manager")
+
+
+def test_a_preview_may_ask_what_the_program_asks() -> None:
+    """Every run of the program asks for a password; none of the managed policies for looking lets it."""
+    rights = allowed(one("prod", "ec2", "RolePolicy", "preview-policy").inputs["policy"])
+    actions = {action for each in rights.values() for action in each["Action"]}
+    assert {"secretsmanager:GetRandomPassword", "secretsmanager:GetSecretValue"} <= actions
+
+
+def test_migrations_run_on_instances_of_this_system_alone() -> None:
+    """Another system's instances of the account may have the tag Environment too."""
+    rights = allowed(one("prod", "ec2", "RolePolicy", "release-policy").inputs["policy"])
+    assert rights["MigrateOn"]["Condition"] == {
+        "StringEquals": {"aws:ResourceTag/Project": "superagent", "aws:ResourceTag/Environment": "prod"}
+    }
