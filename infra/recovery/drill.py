@@ -23,6 +23,7 @@ import psycopg
 
 from infra.errors import OperationFailed, UserError
 from infra.home import CHECKOUT, version
+from infra.local.children import end_with_parent
 from infra.recovery import catalog, restore, scratch, smoke, workspace
 from infra.recovery.manifest import Manifest
 from infra.recovery.ports import free_port
@@ -57,6 +58,7 @@ def in_clean_process(job: dict[str, Any], seconds: float = LONGEST_SECONDS) -> d
                 text=True,
                 timeout=seconds,
                 check=False,
+                preexec_fn=end_with_parent,
             )
         except subprocess.TimeoutExpired:
             why = f"it did not end within {seconds:,.0f} s"
@@ -172,7 +174,9 @@ def _valkey() -> Iterator[str]:
         "--appendonly",
         "no",
     ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=end_with_parent
+    )
     try:
         yield f"redis://127.0.0.1:{port}/0"
     finally:

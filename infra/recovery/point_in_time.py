@@ -19,6 +19,7 @@ import psycopg
 from infra import console
 from infra.errors import OperationFailed, UserError
 from infra.local import postgres
+from infra.local.children import end_with_parent
 from infra.local.layout import layout
 from infra.recovery import archive, base_backup, catalog, disk, tools
 from infra.recovery.context import Context
@@ -61,6 +62,8 @@ def server_at(place: Context, base: Manifest, moment: datetime, folder: Path) ->
     data = folder / "data"
     shutil.rmtree(folder, ignore_errors=True)
     data.mkdir(parents=True, mode=0o700)
+    if user := postgres.identity(layout()).user:
+        shutil.chown(data, user)
     try:
         with console.step(f"Base backup {base.id}"):
             _unpack(place, base, data)
@@ -116,8 +119,11 @@ def _running(place: Context, base: Manifest, moment: datetime, folder: Path) -> 
     endpoint = place.env.endpoint or ""
     system = str(base.source["system"])
     base_backup.write_config(config, endpoint, place.store.bucket, place.env.outputs.region, system)
+    who = postgres.identity(layout())
     (data / "recovery.signal").touch()
     (data / "pg_hba.conf").write_text("host all all 127.0.0.1/32 trust\n")
+    if who.user:
+        shutil.chown(data / "recovery.signal", who.user)
     fetch = base_backup.archive_command(config, "get", "'%f' '%p'")
     settings = {
         "listen_addresses": "127.0.0.1",
@@ -130,12 +136,12 @@ def _running(place: Context, base: Manifest, moment: datetime, folder: Path) -> 
         "max_connections": "200",
     }
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-    who = postgres.identity(layout())
     program = tools.find("postgres", _major(base))
     with log.open("wb") as words:
         process = subprocess.Popen(
-            [*who.prefix, program, "-D", str(data), *options], stdout=words, stderr=words, user=who.user
-        )
+            [*who.prefix, program, "-D", str(data), *options],
+            stdout=words, stderr=words, user=who.user, preexec_fn=end_with_parent,
+        )  # fmt: skip
     try:
         address = Address({"host": "127.0.0.1", "port": str(port), "user": "postgres", "dbname": "postgres"})
         with console.step(f"WAL up to {moment.isoformat()}"):

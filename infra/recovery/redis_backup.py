@@ -14,6 +14,7 @@ from typing import Any
 import redis
 
 from infra.errors import OperationFailed
+from infra.local.children import end_with_parent
 from infra.recovery import archive, disk, rdb, workspace
 from infra.recovery.backup import LEVEL, Draft
 from infra.recovery.lease import Lease
@@ -75,7 +76,7 @@ def _server(folder: Path) -> Iterator[tuple[redis.Redis, int]]:
     ]
     log = folder / "log"
     with log.open("wb") as words:
-        process = subprocess.Popen(command, stdout=words, stderr=words)
+        process = subprocess.Popen(command, stdout=words, stderr=words, preexec_fn=end_with_parent)
     client = redis.Redis(port=port, socket_timeout=30)
     try:
         deadline = time.monotonic() + LOAD_SECONDS

@@ -17,6 +17,7 @@ from rich.table import Table
 from infra import console
 from infra.errors import OperationFailed, UserError
 from infra.home import CHECKOUT
+from infra.local.children import end_with_parent
 from infra.recovery import context, turn
 from infra.recovery.commands import json_option, stack_option
 from infra.stack import schedule
@@ -107,7 +108,10 @@ def _work(job: Job, stack: str) -> None:
     """The job in a process of its own; what it prints goes where this process' output goes."""
     command = [sys.executable, "-m", "infra.cli", *job.words, "--stack", stack]
     try:
-        done = subprocess.run(command, cwd=CHECKOUT, stdout=STDERR, timeout=job.deadline_seconds, check=False)
+        done = subprocess.run(
+            command, cwd=CHECKOUT, stdout=STDERR, timeout=job.deadline_seconds, check=False,
+            preexec_fn=end_with_parent,  # else it keeps the backup's lease, and whoever takes the turn fails
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise OperationFailed(
             f"{job.name} took longer than {job.deadline_seconds} s and was ended."

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from infra.errors import OperationFailed
 from infra.local import postgres
+from infra.local.children import end_with_parent
 from infra.local.layout import Layout
 from infra.recovery import server, tools, workspace
 from infra.recovery.database import Address
@@ -25,10 +26,8 @@ def server_of(major: int, parent: Path | None = None, options: tuple[str, ...] =
 
     `options` are further settings, `name=value`.
     """
-    with workspace.folder("drill", parent) as folder:
-        who = postgres.identity(Layout(folder))
-        if who.user:
-            shutil.chown(folder, who.user)
+    who = postgres.identity(Layout((parent or Path(tempfile.gettempdir())) / "drill"))
+    with workspace.folder("drill", parent, who.user) as folder:
         data = folder / "data"
         initdb = [tools.find("initdb", major), "-D", str(data), "-U", "postgres", "-A", "trust"]
         made = subprocess.run(
@@ -54,7 +53,9 @@ def _running(
         *(word for option in options for word in ("-c", option)),
     ]
     with log.open("wb") as words:
-        process = subprocess.Popen(command, stdout=words, stderr=words, user=who.user)
+        process = subprocess.Popen(
+            command, stdout=words, stderr=words, user=who.user, preexec_fn=end_with_parent
+        )
     address = Address({"host": "127.0.0.1", "port": str(port), "user": "postgres", "dbname": "postgres"})
     try:
         deadline = time.monotonic() + READY_SECONDS

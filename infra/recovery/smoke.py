@@ -13,6 +13,7 @@ from pathlib import Path
 
 from infra.errors import OperationFailed
 from infra.home import CHECKOUT
+from infra.local.children import end_with_parent
 from infra.local.credentials import SERVICE
 from infra.local.layout import write
 from infra.recovery import workspace
@@ -61,8 +62,9 @@ def _checks(database: Address, environment: dict[str, str], port: int, folder: P
     log = folder / "log"
     with log.open("wb") as words:
         process = subprocess.Popen(
-            [sys.executable, "-m", "service"], cwd=CHECKOUT, env=environment, stdout=words, stderr=words
-        )
+            [sys.executable, "-m", "service"],
+            cwd=CHECKOUT, env=environment, stdout=words, stderr=words, preexec_fn=end_with_parent,
+        )  # fmt: skip
     try:
         started = time.monotonic()
         trouble = _until_ready(process, port)
@@ -86,6 +88,7 @@ def _service(environment: dict[str, str], *words: str) -> subprocess.CompletedPr
     return subprocess.run(
         [sys.executable, "-m", "service", *words],
         cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=120, check=False,
+        preexec_fn=end_with_parent,
     )  # fmt: skip
 
 

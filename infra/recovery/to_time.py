@@ -11,8 +11,9 @@ from typing import Any
 
 from infra import console
 from infra.errors import UserError
+from infra.local import postgres
 from infra.local.layout import layout
-from infra.recovery import backup, base_backup, catalog, cutover, point_in_time, server
+from infra.recovery import backup, base_backup, catalog, cutover, point_in_time, server, workspace
 from infra.recovery.context import Context
 from infra.recovery.database import Address
 from infra.recovery.lease import hold
@@ -32,8 +33,10 @@ def materialise(place: Context, moment: datetime) -> Manifest:
                 _refuse_the_future(connection, moment)
                 with console.step("Archive what is not archived yet"):
                     base_backup.switch_and_wait(connection)
-    folder = layout().data / "point-in-time"
-    with point_in_time.server_at(place, base, moment, folder) as recovered:
+    with (
+        workspace.folder("point-in-time", layout().data, postgres.identity(layout()).user) as folder,
+        point_in_time.server_at(place, base, moment, folder / "cluster") as recovered,
+    ):
         address = recovered.database(_database(place, recovered, base))
         with hold(place.lease_table(), "backup postgres") as lease:
             draft = backup.Draft(place.store, "postgres", place.name)

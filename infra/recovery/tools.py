@@ -113,10 +113,14 @@ def run(command: list[str], env: dict[str, str], stdin: bytes | None = None) -> 
 
 
 def complaint(words: str) -> str:
-    """The lines in which a PostgreSQL program says what went wrong, without the statements around them."""
+    """The lines in which a PostgreSQL program says what went wrong, without the statements around them.
+
+    Of a server's log those that ended it: whoever asked too early was told a FATAL of his own.
+    """
     lines = [line.strip() for line in words.splitlines() if line.strip()]
     telling = [line for line in lines if "error:" in line.lower() and "worker process died" not in line]
-    return "; ".join((telling or lines)[-3:]) or "no message"
+    fatal = [line for line in lines if "FATAL:" in line and not line.endswith("is starting up")]
+    return "; ".join((telling or fatal or lines)[-3:]) or "no message"
 
 
 def valkey_server() -> str:

@@ -25,12 +25,17 @@ YOUNG_SECONDS: Final = 60.0
 
 
 @contextmanager
-def folder(purpose: str, parent: Path | None = None) -> Iterator[Path]:
-    """An empty folder `superagent-<purpose>-…`; those that killed processes left beside it are removed."""
+def folder(purpose: str, parent: Path | None = None, owner: str | None = None) -> Iterator[Path]:
+    """An empty folder `superagent-<purpose>-…`; those that killed processes left beside it are removed.
+
+    Only `owner` may enter it, by default whoever runs this.
+    """
     sweep(purpose, parent)
     made, lock = _locked(purpose, parent)
     try:
         with lock:
+            if owner:
+                shutil.chown(made, owner)
             yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)

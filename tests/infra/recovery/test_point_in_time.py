@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 
-from infra.recovery import base_backup, catalog, fingerprint, point_in_time, scratch, verify
+from infra.local import postgres
+from infra.recovery import base_backup, catalog, fingerprint, point_in_time, scratch, verify, workspace
 from infra.recovery.backup import Draft
 from infra.recovery.context import Context
 from infra.recovery.database import Address, tables
@@ -110,6 +114,30 @@ def test_every_moment_of_a_recording_comes_back(archiving: Archiving, tmp_path: 
         with point_in_time.server_at(archiving.place, base, moment, tmp_path / "at") as address:
             assert archiving.prints(address) == expected, f"seed {SEED}, {moment}"
     assert len(bases) == 2, "both base backups were used"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user needs no way around root")
+def test_a_moment_comes_back_where_root_may_make_no_namespace(
+    archiving: Archiving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container: Postgres runs as another user, and root makes the folder that it recovers in."""
+    base = archiving.base()
+    with archiving.admin.connect() as connection:
+        row = connection.execute("select clock_timestamp()").fetchone()
+        assert row is not None
+        base_backup.switch_and_wait(connection)
+    monkeypatch.setattr(postgres, "identity", lambda *_: postgres.Identity(user="nobody"))
+    # It fetches WAL as that user, who may not be allowed to enter the folder of the tests' own Python.
+    monkeypatch.setattr(
+        base_backup,
+        "sys",
+        SimpleNamespace(executable=shutil.which("python3", path="/usr/bin:/usr/local/bin")),
+    )
+    with (
+        workspace.folder("point-in-time", owner="nobody") as folder,
+        point_in_time.server_at(archiving.place, base, row[0], folder / "cluster") as address,
+    ):
+        assert archiving.prints(address) == archiving.prints()
 
 
 @pytest.mark.parametrize(
