@@ -78,7 +78,13 @@ def _promote_paused(run: Run) -> Run:
     return _promote(run) if run.paused_from in PROMOTABLE else run
 
 
+def _retire(run: Run) -> Run:
+    return replace(run, phase=Phase.RETIRE, retiring=True)
+
+
 def _back(run: Run) -> Run:
+    if run.retiring:
+        return _revive(replace(run, paused_from=None))
     return replace(run, phase=Phase.RESTORE, paused_from=None)
 
 
@@ -125,7 +131,7 @@ TABLE: Final[dict[Phase, dict[EventKind, Rule]]] = {
     },
     Phase.WAIT_DATA: {**_CARRYING, EventKind.DONE: _baked, EventKind.PROMOTE: _promote},
     Phase.LINGER: {**_CARRYING, EventKind.DONE: to(Phase.UNPIN)},
-    Phase.UNPIN: {**_CARRYING, EventKind.DONE: to(Phase.RETIRE)},
+    Phase.UNPIN: {**_CARRYING, EventKind.DONE: _retire},
     # From here the old colour may be gone: turning back starts it again before any weight moves.
     Phase.RETIRE: {
         EventKind.DONE: to(Phase.RECORD),

@@ -130,6 +130,8 @@ class Run:
     paused_from: Phase | None = None
     trust_live: bool = False
     """The operator saw the drift and resumed: write the intended weights over it."""
+    retiring: bool = False
+    """The old colour was told to go: turning back starts it again, whatever the weights say."""
     revived: int = 0
     reason: str = ""
     """Why it paused or turned back."""

@@ -13,6 +13,7 @@ import pytest
 from infra.release.journal import Ask
 from infra.release.lease import LeaseLost
 from infra.release.state import EventKind, Phase, Run
+from infra.stack.outputs import Colour
 from tests.infra.release.world import PROFILE, Behaviour, Operator, World
 
 
@@ -143,6 +144,31 @@ def test_weights_changed_by_hand_stop_the_release_and_say_so(world: World) -> No
     second.journal.post(run.run_id, Ask("1", EventKind.RESUME, "", "bob"))
     assert second.resume().phase is Phase.SUCCEEDED
     assert world.weights() == {"blue": 0, "green": 100}
+
+
+def test_traffic_given_back_by_hand_to_a_colour_that_is_going_away_does_not_take_the_other_one_down(
+    world: World,
+) -> None:
+    operator = Operator(world)
+
+    def meddle() -> None:
+        current = operator.journal.current()
+        if current is not None and current.phase is Phase.RETIRE and world.fleet_state["green"]:
+            world.clock.on_sleep = lambda: None
+            operator.router.write({"blue": 100, "green": 0}, pin=False, stickiness_seconds=30)
+
+    def scale_down(colour: Colour) -> None:
+        world.fleet_state[colour].clear()
+        if colour == "blue":
+            meddle()
+
+    operator.fleet.scale_down = scale_down  # type: ignore[method-assign]
+    run = operator.start("v2")
+    assert run.phase is Phase.PAUSED, run
+    second = Operator(world, name="bob")
+    second.journal.post(run.run_id, Ask("1", EventKind.ABORT, "odd", "bob"))
+    assert second.resume().phase is Phase.ABORTED
+    world.check_traffic()
 
 
 def ask_at(world: World, phase: Phase, kind: EventKind) -> None:

@@ -171,6 +171,14 @@ def test_abort_while_the_old_colour_goes_away_starts_it_again_before_it_gets_tra
     assert walk(run, *[EventKind.DONE] * 3).phase is Phase.RESTORE
 
 
+@pytest.mark.parametrize("after", [(), (EventKind.RESUME,), (EventKind.RESUME, EventKind.DONE)], ids=str)
+def test_weights_changed_by_hand_while_the_old_colour_goes_away_do_not_make_it_forgotten(
+    after: tuple[EventKind, ...],
+) -> None:
+    run = walk(at(Phase.UNPIN), EventKind.DONE, EventKind.DONE, EventKind.DRIFT, *after, EventKind.ABORT)
+    assert plan.effects(run) == (Effect.SET_OLD_IMAGE, Effect.REVIVE_OLD, Effect.AWAIT_OLD_HEALTHY)
+
+
 def test_no_data_pauses_and_then_aborts() -> None:
     waiting = walk(at(Phase.BAKE), EventKind.NO_DATA)
     assert waiting.phase is Phase.WAIT_DATA
