@@ -72,16 +72,17 @@ def problem(files: Sequence[MigrationFile], applied: Mapping[str, str], runs: Se
 def _too_early(file: MigrationFile, runs: Sequence[Run]) -> str | None:
     if not file.after:
         return f"migration {file.name} is `contract` but names no version: write `contract after <version>`"
-    seen: list[str] = []
-    for run in runs:
-        if run.phase is not Phase.SUCCEEDED:
-            continue
-        if run.version == file.after:
-            return None
-        if run.kind == "rollback":
-            return f"migration {file.name} waits: {run.version} was rolled back to after {file.after}"
-        seen.append(run.version)
-    live = seen[0] if seen else "an unknown version"
+    done = [run for run in runs if run.phase is Phase.SUCCEEDED]
+    versions = [run.version for run in done]
+    if file.after in versions:
+        since = versions.index(file.after)
+        first = len(versions) - 1 - versions[::-1].index(file.after)
+        for run in done[:since]:
+            how = "rolled back to" if run.kind == "rollback" else "released again"
+            if run.kind == "rollback" or run.version in versions[first:]:
+                return f"migration {file.name} waits: {run.version} was {how} after {file.after}"
+        return None
+    live = versions[0] if versions else "an unknown version"
     return (
         f"migration {file.name} takes away what versions before {file.after} use, and {file.after} was not "
         f"released and kept past its rollback window here (live: {live}); release {file.after} first"

@@ -40,8 +40,14 @@ def test_a_file_that_declares_nothing_is_refused_with_the_line_to_add() -> None:
         (released(), False),
         ([replace(RUN, version="v2", phase=Phase.ABORTED), *released("v1")], False),
         ([replace(RUN, version="v1", phase=Phase.SUCCEEDED, kind="rollback"), *released("v1", "v2")], False),
+        (released("v1", "v2", "v1"), False),
+        (released("v1", "v2", "v3", "v2"), True),
+        (released("v1", "v2", "v1", "v2"), True),
     ],
-    ids=["v2 is live", "v3 is live", "v1 is live", "nothing known", "v2 was aborted", "rolled back to v1"],
+    ids=[
+        *("v2 is live", "v3 is live", "v1 is live", "nothing known", "v2 was aborted", "rolled back to v1"),
+        *("v1 was released again", "v2 was released again", "v2 was released again after v1"),
+    ],
 )
 def test_contracting_waits_until_nothing_older_can_come_back(runs: list[Run], allowed: bool) -> None:
     found = problem([file("-- superagent: contract after v2")], {}, runs)
