@@ -98,11 +98,7 @@ def resize(colour: Colour, count: int, place: Layout | None = None) -> None:
         state.sizes[colour] = count
         if count == len(known):
             del state.sizes[colour]
-    wanted = [slot.name for slot in known[:count]]
-    found = supervision.processes(place)
-    draining = [name for name in wanted if name in found and found[name].state == "STOPPING"]
-    supervision.stop_all(draining, place, seconds=STOP_SECONDS + 10)
-    supervision.start_all(wanted, place)
+    supervision.start_all([slot.name for slot in known[:count]], place)
     supervision.signal_stop([slot.name for slot in known[count:]], place)
     write_targets(place)
 

@@ -139,12 +139,16 @@ def start(part: str, place: Layout | None = None) -> None:
 
 
 def start_all(parts: Iterable[str], place: Layout | None = None, seconds: float = 20.0) -> None:
-    """Start several parts at once and wait until each of their processes runs.
+    """Start several parts at once and wait until each of their processes runs; one that still stops may end
+    first.
 
     Raises `OperationFailed` with the last line of its log for one that does not.
     """
     place = place or layout()
-    names = begin(parts, place)
+    names = list(parts)
+    known = processes(place)
+    stop_all([name for name in names if name in known and known[name].state == "STOPPING"], place)
+    begin(names, place)
     _until(place, names, lambda state: state == "RUNNING", seconds, "start")
 
 

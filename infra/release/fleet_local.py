@@ -142,5 +142,4 @@ class ProcessMigration:
             return None
         self.output.seek(0)
         lines = self.output.read().decode(errors="replace").strip().splitlines()
-        self.output.close()
         return "" if code == 0 else (lines[-1] if lines else f"exit code {code}")

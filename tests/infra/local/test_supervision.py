@@ -64,6 +64,19 @@ def test_defining_again_leaves_an_unchanged_part_alone_and_replaces_a_changed_on
     assert b'MOOD=50% "odd" one' in environ
 
 
+def test_a_part_that_still_stops_is_started_again_when_it_is_gone(place):
+    slow = "import signal, time; signal.signal(15, lambda *_: (time.sleep(0.5), exit())); signal.pause()"
+    supervision.launch(place)
+    supervision.define([Program("slow", (sys.executable, "-c", slow), Path("/"))], place)
+    supervision.start("slow", place)
+    first = supervision.processes(place)["slow"].pid
+    supervision.signal_stop(["slow"], place)
+    assert supervision.processes(place)["slow"].state == "STOPPING"
+    supervision.start_all(["slow"], place, seconds=3)
+    now = supervision.processes(place)["slow"]
+    assert (now.state, now.pid != first) == ("RUNNING", True)
+
+
 def test_parts_do_not_inherit_the_settings_of_the_callers_shell(place, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of a real account")
     monkeypatch.setenv("SUPERAGENT_HOME", "/elsewhere")
