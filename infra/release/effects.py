@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from infra.errors import OperationFailed
 from infra.release import guard
@@ -17,6 +17,8 @@ from infra.release.verdict import Judgement, Verdict
 from infra.stack.outputs import Colour
 
 DONE = Event(EventKind.DONE)
+MARGIN: Final = 60.0
+"""Seconds that a colour may take to stop beyond its drains."""
 
 
 class Smoke(Protocol):
@@ -62,6 +64,9 @@ class Effects:
     migrations: MigrationCheck
     profile: Profile
     clock: Clock
+    fence: Callable[[], None]
+    """Raises `LeaseLost` when another controller has taken over: called before every change of traffic or
+    capacity, because a look before it may have taken longer than the lease."""
     judgement: Judgement | None = None
     """The last one, for the live view."""
     _at: tuple[str, Effect] | None = None
@@ -150,6 +155,7 @@ class Effects:
         return DONE
 
     def scale_up(self, colour: Colour, like: Colour) -> Event | None:
+        self.fence()
         self.fleet.scale_up(colour, like)
         return DONE
 
@@ -276,14 +282,18 @@ class Effects:
         return self.judgement
 
     def _route(self, run: Run, new_weight: int, *, pin: bool) -> None:
+        self.fence()
         seconds = run.stickiness_seconds
         self.router.write(run.weights(new_weight), pin=pin and seconds > 0, stickiness_seconds=seconds)
 
     def _stop(self, colour: Colour) -> Event | None:
         if self.fleet.stopped(colour):
             return DONE
+        self.fence()
         self.fleet.scale_down(colour)
-        return self._late(self.profile.stop_timeout, f"{colour} has not stopped")
+        # In AWS the drain of a target and the one of its machine follow each other.
+        drains = 2 * self.router.drain_seconds(colour)
+        return self._late(max(self.profile.stop_timeout, drains + MARGIN), f"{colour} has not stopped")
 
     def _waited(self, seconds: float) -> bool:
         return self.clock.now() - self._begun >= seconds

@@ -67,7 +67,7 @@ class Fleet(Protocol):
         ...
 
     def scale_up(self, colour: Colour, like: Colour) -> None:
-        """Ask for as many instances as the other colour has (never fewer than one)."""
+        """Ask for as many instances as the other colour has (never fewer than one, or than it has itself)."""
         ...
 
     def rollout(self, colour: Colour) -> Rollout:

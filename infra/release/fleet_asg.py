@@ -52,10 +52,10 @@ class AsgFleet:
 
     def scale_up(self, colour: Colour, like: Colour) -> None:
         ours, theirs = self._group(colour), self._group(like)
-        wanted = max(theirs["DesiredCapacity"], _floor(ours), 1)
+        wanted = max(ours["DesiredCapacity"], theirs["DesiredCapacity"], _floor(ours), 1)
         if wanted > ours["MaxSize"]:
             raise OperationFailed(
-                f"{colour} may have {ours['MaxSize']} instances, {like} has {wanted}: raise its maximum first"
+                f"{colour} may have {ours['MaxSize']} instances, {wanted} are needed: raise its maximum first"
             )
         if theirs["DesiredCapacity"]:
             self._resize(like, theirs, theirs["DesiredCapacity"], theirs["DesiredCapacity"])

@@ -32,6 +32,8 @@ NO_IMAGE: Final = "none"
 """Tag that Pulumi gives a colour before its first release (`initial_image`)."""
 HOPELESS: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CrashLoopBackOff"})
 """Waiting reasons of a container that does not mend by itself."""
+OVER: Final = frozenset({"Succeeded", "Failed"})
+"""Phases of a pod whose containers have all ended for good."""
 
 
 class Parameters(Protocol):
@@ -63,8 +65,8 @@ class EksFleet:
         return find_in_ecr(self.ecr, image)
 
     def scale_up(self, colour: Colour, like: Colour) -> None:
-        theirs = int(self._deployment(like)["spec"].get("replicas", 1))
-        wanted = max(theirs, self._floor(colour), 1)
+        ours, theirs = (int(self._deployment(one)["spec"].get("replicas", 1)) for one in (colour, like))
+        wanted = max(ours, theirs, self._floor(colour), 1)
         if theirs:
             self._hold(like, theirs)
         self._hold(colour, wanted)
@@ -101,7 +103,9 @@ class EksFleet:
                 self._hold(other, self._floor(other))
 
     def stopped(self, colour: Colour) -> bool:
-        return int(self._deployment(colour)["spec"].get("replicas", 1)) == 0 and not self._pods(colour)
+        # Evicted pods lie there as `Failed` until there are thousands of them: nothing runs in one.
+        left = [pod for pod in self._pods(colour) if pod.get("status", {}).get("phase") not in OVER]
+        return int(self._deployment(colour)["spec"].get("replicas", 1)) == 0 and not left
 
     def instances(self, colour: Colour) -> list[Instance]:
         return [

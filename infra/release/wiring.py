@@ -56,6 +56,7 @@ class Tool:
             migrations=MigrationRules(self.journal, self.lease),
             profile=self.profile,
             clock=self.clock,
+            fence=self.lease.keep,
         )
 
     def controller(self, effects: Effects, watch: Callable[[Run], None]) -> Controller:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -121,6 +122,25 @@ def test_a_colour_is_not_stopped_while_a_pod_drains(cluster: Cluster, fleet: Eks
     cluster.drain_turns = 0
     until(lambda: fleet.stopped("blue"), "blue stops")
     assert fleet.instances("blue") == []
+
+
+def test_a_pod_that_was_evicted_and_lies_there_does_not_keep_a_colour_from_being_stopped(
+    cluster: Cluster, fleet: EksFleet
+) -> None:
+    running(fleet, "blue", V1, "green")
+    pod = json.loads(json.dumps(next(iter(cluster.of("Pod").values()))))
+    fleet.scale_down("blue")
+    until(lambda: fleet.stopped("blue"), "blue stops")
+    # The kubelet evicts a pod of a full node; no controller removes it until there are 12,500 of them.
+    pod["metadata"]["name"] = "superagent-blue-evicted"
+    pod["status"] = {
+        "phase": "Failed",
+        "reason": "Evicted",
+        "message": "The node was low on resource: memory.",
+    }
+    cluster.of("Pod")["superagent-blue-evicted"] = pod
+    assert fleet.instances("blue")[0].detail == "Failed"
+    assert fleet.stopped("blue")
 
 
 def test_an_image_that_cannot_be_pulled_is_a_problem_at_once(cluster: Cluster, fleet: EksFleet) -> None:

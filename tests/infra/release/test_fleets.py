@@ -270,6 +270,15 @@ def test_a_stopped_colour_can_come_back(fleet: Fleet) -> None:
     assert not fleet.stopped("blue")
 
 
+def test_bringing_a_colour_to_the_size_of_a_smaller_one_takes_nothing_from_it(fleet: Fleet) -> None:
+    running(fleet, "blue", "green", V1)
+    running(fleet, "green", "blue", V2)
+    fleet.resize("blue", fleet.capacity("blue").maximum)
+    before = fleet.capacity("blue").desired
+    fleet.scale_up("blue", "green")
+    assert fleet.rollout("blue").desired == before
+
+
 def test_a_running_colour_is_resized_within_its_bounds_and_not_beyond(fleet: Fleet) -> None:
     running(fleet, "blue", "green", V1)
     bounds = fleet.capacity("blue")
@@ -309,6 +318,12 @@ def test_a_failed_migration_says_why(subject: Subject) -> None:
     running(subject.fleet, "blue", "green", V1)
     subject.fail_migration()
     assert finished(subject.fleet.migrate("green", V2).poll) == "relation users does not exist"
+
+
+def test_a_migration_that_ended_can_be_looked_at_again(subject: Subject) -> None:
+    running(subject.fleet, "blue", "green", V1)
+    migration = subject.fleet.migrate("green", V2)
+    assert [finished(migration.poll), finished(migration.poll)] == ["", ""]
 
 
 def test_an_image_that_was_never_pushed_is_not_found(subject: Subject) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from infra.release.router import Router, WeightsDiffer
+from infra.release.lease import LeaseLost
+from infra.release.router import Router, Routing, WeightsDiffer
 from infra.release.state import Effect, EventKind, Phase, Run
 from infra.stack.outputs import Colour
 from tests.infra.release.world import Behaviour, Operator, World, client
@@ -61,6 +62,61 @@ def test_the_old_colour_is_not_stopped_when_the_new_one_falls_ill_at_the_last_mo
     assert event is not None
     assert (event.kind, event.reason[:16]) == (EventKind.FAILED, "blue stays up, b")
     assert "scale-down blue" not in world.log
+
+
+@pytest.mark.parametrize(
+    ("effect", "phase", "weight"),
+    [
+        (Effect.SET_WEIGHTS, Phase.SHIFT, 0),
+        (Effect.RESTORE_WEIGHTS, Phase.RESTORE, 50),
+        (Effect.UNPIN, Phase.UNPIN, 100),
+        (Effect.STOP_OLD, Phase.RETIRE, 100),
+        (Effect.STOP_NEW, Phase.WITHDRAW, 0),
+    ],
+    ids=str,
+)
+def test_an_owner_whose_looks_took_longer_than_its_lease_writes_and_stops_nothing(
+    world: World, effect: Effect, phase: Phase, weight: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = Operator(world, name="alice"), Operator(world, name="bob")
+    alice.lease.take("release v2")
+    run = standing(alice, phase, weight)
+    alice.router.write(run.weights(), pin=True, stickiness_seconds=30)
+    alice.effects.profile = replace(alice.profile, propagation=0.0)
+    look = alice.router.read
+
+    def slowly() -> Routing:
+        found = look()
+        if alice.lease.token == 1 and not bob.lease.token:
+            world.clock.time += alice.profile.lease + 5
+            bob.lease.take("take over")
+        return found
+
+    monkeypatch.setattr(alice.router, "read", slowly)
+    written: list[str] = []
+    monkeypatch.setattr(alice.router, "write", lambda *_, **__: written.append("weights"))
+    with pytest.raises(LeaseLost):
+        alice.effects.poll(run, effect)
+    assert written == []
+    assert not [line for line in world.log if line.startswith("scale-down")]
+
+
+def test_a_drain_that_the_stack_allows_for_longer_is_waited_for(world: World) -> None:
+    operator = Operator(world)
+    run = standing(operator, Phase.RETIRE, 100)
+    route(operator, 100)
+    world.behaviours["v1"] = Behaviour(stops=False)
+    client("elbv2").modify_target_group_attributes(
+        TargetGroupArn=world.outputs.target_group_arns["blue"],
+        Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "3500"}],
+    )
+    assert operator.effects.poll(run, Effect.STOP_OLD) is None
+    world.clock.time += 3_500
+    assert operator.effects.poll(run, Effect.STOP_OLD) is None
+    world.clock.time += 3_500 + operator.profile.stop_timeout
+    event = operator.effects.poll(run, Effect.STOP_OLD)
+    assert event is not None
+    assert event.reason.startswith("blue has not stopped")
 
 
 def test_nothing_starts_with_a_migration_that_the_old_version_cannot_live_with(world: World) -> None:

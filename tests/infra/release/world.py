@@ -273,6 +273,7 @@ class Operator:
             migrations=NoMigrations(),
             profile=self.profile,
             clock=world.clock,
+            fence=self.lease.keep,
         )
 
     def new_run(self, version: str, **changes: Any) -> Run:
