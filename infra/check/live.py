@@ -8,10 +8,9 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from infra.check.facts import Backup, Drill, Listener, Quota, Release, Secret, Traffic
-from infra.recovery import catalog, ledger, signing
+from infra.recovery import signing
 from infra.recovery.context import Context
-from infra.recovery.facts import Bucket, made_in
-from infra.recovery.manifest import Kind
+from infra.recovery.facts import Bucket, Newest, made_in
 from infra.recovery.store import Store
 from infra.release.journal import Journal
 from infra.release.router import Router
@@ -66,19 +65,19 @@ def release(env: Environment) -> Release | None:
 def backups(env: Environment) -> dict[str, Backup]:
     """Of each kind: the newest backup, and the newest that was read back."""
     store = Store(env.client("s3"), env.outputs.backup_bucket, need_kms=False)
-    return {kind: _backup(store, kind) for kind in made_in(env.outputs.compute)}
+    kinds = made_in(env.outputs.compute)
+    found = Bucket(store, kinds=kinds).backups()
+    return {kind: _backup(found.get(kind)) for kind in kinds}
 
 
-def _backup(store: Store, kind: Kind) -> Backup:
-    ids = [one.id for one in catalog.entries(store, kind)]
-    if not ids:
+def _backup(newest: Newest | None) -> Backup:
+    if newest is None:
         return Backup(None, None)
-    good = ledger.newest_verified(store, kind, ids)
-    return Backup(_moment(store, kind, ids[-1]), _moment(store, kind, good) if good else None)
+    return Backup(_moment(newest.taken), None if newest.verified is None else _moment(newest.verified))
 
 
-def _moment(store: Store, kind: Kind, backup_id: str) -> datetime:
-    return datetime.fromisoformat(catalog.read(store, kind, backup_id).snapshot_at)
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def drill(env: Environment) -> Drill | None:

@@ -45,12 +45,28 @@ def read(store: Store, kind: Kind, backup_id: str) -> Manifest:
 
 
 def resolve(store: Store, kind: Kind, which: str) -> Manifest:
-    """The backup that a person means by `latest` or an id."""
+    """The backup that a person means by `latest` or an id.
+
+    The latest is the one with the newest data: a copy of a moment in the past is made later and holds less.
+    """
     if which != "latest":
         return read(store, kind, which)
-    known = entries(store, kind)
-    if not known:
-        raise UserError(
-            f"Bucket {store.bucket} holds no {kind} backup.", "Make one with `superagent backup create`."
-        )
-    return read(store, kind, known[-1].id)
+    best: tuple[datetime, Manifest] | None = None
+    for entry in reversed(entries(store, kind)):
+        if best is not None and entry.modified <= best[0]:
+            break  # no data is newer than its backup
+        found = read(store, kind, entry.id)
+        holds = holds_until(entry, found)
+        if best is None or holds > best[0]:
+            best = holds, found
+    if best is not None:
+        return best[1]
+    raise UserError(
+        f"Bucket {store.bucket} holds no {kind} backup.", "Make one with `superagent backup create`."
+    )
+
+
+def holds_until(entry: Entry, manifest: Manifest) -> datetime:
+    """The moment up to which a backup holds what was committed, as far as backups are ordered by it."""
+    as_of: str | None = manifest.source.get("as_of")
+    return entry.modified if as_of is None else min(datetime.fromisoformat(as_of), entry.modified)

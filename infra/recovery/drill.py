@@ -118,7 +118,8 @@ def rehearse(store: Store, kms: Any, environment: str, which: str = "latest") ->
     )
     try:
         _work(store, kms, manifest, report, started)
-    except OperationFailed as failed:
+    except (OperationFailed, UserError) as failed:
+        # A key that may not be used or a program that is missing: no restore either way.
         report.checks.append(Check(RUNS, False, failed.message))
     else:
         report.rto_seconds = round(time.monotonic() - started, 1)

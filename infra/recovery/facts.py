@@ -74,12 +74,17 @@ class Bucket:
         for kind in self.kinds:
             entries = catalog.entries(self.store, kind)
             taken: dict[str, float] = {}
+            sound: list[tuple[datetime, Manifest]] = []
             for entry in entries:
-                manifest = manifests[entry.id] = self._manifest(kind, entry.id)
-                if manifest:
-                    taken[entry.id], last = _not_after(manifest.snapshot_at, entry.modified), manifest
-            if taken:
-                good = ledger.newest_verified(self.store, kind, list(taken))
+                if manifest := self._manifest(kind, entry.id):
+                    sound.append((catalog.holds_until(entry, manifest), manifest))
+                    told = manifest.source.get("as_of", manifest.snapshot_at)
+                    taken[entry.id] = _not_after(told, entry.modified)
+                manifests[entry.id] = manifest
+            if sound:
+                sound.sort(key=lambda one: one[0])
+                last = sound[-1][1]
+                good = ledger.newest_verified(self.store, kind, [one.id for _, one in sound])
                 found[kind] = Newest(
                     taken[last.id], taken[good] if good else None, last.size, last.duration_seconds
                 )

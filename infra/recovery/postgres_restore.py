@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from infra.errors import OperationFailed, UserError
-from infra.recovery import catalog, cutover, restore, server, to_time
+from infra.recovery import catalog, cutover, load, restore, server, to_time
 from infra.recovery.context import Context
 from infra.recovery.database import Address, run_sql, tables
 from infra.recovery.manifest import Manifest
@@ -45,8 +45,12 @@ def perform(place: Context, request: Request) -> dict[str, Any]:
     )
     names = target_names(place, admin, manifest, request.into)
     lost = written_since(place, admin, manifest)
-    unfinished = cutover.unfinished_target()
-    if unfinished is not None and unfinished.database in names:
+    unfinished = cutover.unfinished_target() if place.local else None
+    if (
+        unfinished is not None
+        and unfinished.database in names
+        and load.restored_from(admin, unfinished.database) == manifest.id
+    ):
         name = unfinished.database
         result = {"backup": manifest.id, "database": name}  # it was compared before its cutover began
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import yaml
 
 from infra.errors import UserError
 from infra.home import CHECKOUT
-from infra.recovery import drill, report
+from infra.recovery import drill, manifest, report
 from infra.recovery.database import Address
 from infra.recovery.report import Check, Report
 from infra.stack.identity import SESSION_HOURS
@@ -96,6 +97,21 @@ def test_a_drill_whose_newest_backup_cannot_even_be_read_is_a_failed_one(
     assert not found["passed"]
     assert (found["rpo_seconds"], found["rto_seconds"]) == (None, None)
     assert made.id in found["checks"][0]["told"]
+
+
+@pytest.mark.component
+def test_a_drill_whose_backup_may_not_be_opened_is_a_failed_one(
+    cloud: Cloud, served: Address, moto_endpoint: str
+) -> None:
+    """Else the drill before it would go on counting as the last one, and it passed."""
+    made = back_up(cloud, served, kms_key=cloud.key)
+    assert made.encryption is not None
+    foreign = base64.b64encode(b"0" * 200).decode()
+    locked = replace(made, encryption=replace(made.encryption, wrapped_key=foreign))
+    cloud.store.put(manifest.manifest_key("postgres", made.id), manifest.encode(locked))
+    found = drill.in_clean_process(job(cloud, moto_endpoint))
+    assert (found["passed"], found["backup"], found["rto_seconds"]) == (False, made.id, None)
+    assert "KMS did not unwrap the data key" in found["checks"][-1]["told"]
 
 
 @pytest.mark.component

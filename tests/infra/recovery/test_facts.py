@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from infra.errors import OperationFailed
-from infra.recovery import facts, manifest, report, verify
+from infra.recovery import catalog, facts, manifest, report, verify
 from infra.recovery.catalog import Entry
 from infra.recovery.facts import Bucket
 from infra.recovery.manifest import Kind, Manifest
@@ -29,13 +29,15 @@ REPORT = Report(
 )  # fmt: skip
 
 
-def make(store: Store, number: int, at: datetime, kind: Kind = "postgres") -> Manifest:
+def make(
+    store: Store, number: int, at: datetime, kind: Kind = "postgres", as_of: datetime | None = None
+) -> Manifest:
     """A backup without archives: enough for its age."""
     stamp = at.isoformat()
     made = Manifest(
         id=f"20261123T02000{number}Z-abcdef", kind=kind, environment="test", snapshot_at=stamp,
         started_at=stamp, completed_at=stamp, duration_seconds=1.5, tool_version="0.1.0", archives=(),
-        tables={},
+        tables={}, source={"as_of": as_of.isoformat()} if as_of else {},
     )  # fmt: skip
     store.put(manifest.manifest_key(kind, made.id), manifest.encode(made))
     return made
@@ -71,6 +73,20 @@ def test_the_age_is_that_of_the_newest_verified_backup_and_not_of_the_newest(clo
     assert found["postgres"].verified == (NOW - timedelta(days=2)).timestamp()
     assert found["postgres"].taken == (NOW - timedelta(hours=1)).timestamp()
     assert found["postgres"].seconds == 1.5
+
+
+def test_a_copy_of_a_moment_in_the_past_is_not_the_latest_and_hides_no_age(cloud: Cloud) -> None:
+    """`restore --to-time` leaves one: whoever then asks for the latest must not lose what came after."""
+    real = make(cloud.store, 1, NOW - timedelta(hours=3))
+    copy = make(cloud.store, 2, NOW, as_of=NOW - timedelta(days=2))
+    verified(cloud.store, copy)
+    assert catalog.resolve(cloud.store, "postgres", "latest") == real
+    found = Bucket(cloud.store).backups()["postgres"]
+    assert found.taken == (NOW - timedelta(hours=3)).timestamp()
+    assert found.verified == (NOW - timedelta(days=2)).timestamp()
+    # One of a moment after every backup is the best that there is.
+    newest = make(cloud.store, 3, NOW, as_of=NOW + timedelta(hours=1))
+    assert catalog.resolve(cloud.store, "postgres", "latest") == newest
 
 
 def test_a_damaged_manifest_is_no_backup(cloud: Cloud) -> None:
