@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -124,3 +124,24 @@ def test_a_pointer_that_does_not_take_is_noticed(place: Context) -> None:
     deaf = SimpleNamespace(client=lambda _: Deaf(), env=place.env)
     with pytest.raises(OperationFailed, match="did not take the value other/superagent"):
         cutover.point(deaf, Pointer("other", "superagent"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("compute", ["local", "ec2"])
+def test_a_cutover_that_began_before_the_database_was_lost_does_not_stand_for_its_restore(
+    place: Context,
+    cloud: Cloud,
+    source: Address,
+    spare: str,
+    monkeypatch: pytest.MonkeyPatch,
+    compute: Literal["local", "ec2"],
+) -> None:
+    """The same command is all that is left to say: it makes the database again, and not only names it."""
+    made = back_up(cloud, source)
+    here = replace(place, env=replace(place.env, outputs=replace(place.env.outputs, compute=compute)))
+    monkeypatch.setattr(postgres_restore.server, "administrator", lambda _: source)
+    monkeypatch.setattr(postgres_restore.cutover, "unfinished_target", lambda: Pointer("local", spare))
+    wish = postgres_restore.Request(into=spare)
+    assert postgres_restore.perform(here, wish)["restored"]["rows"] == made.rows
+    again = postgres_restore.perform(here, wish)["restored"]
+    assert (again["backup"], again["database"]) == (made.id, spare)
+    assert ("compared" in again) == (compute == "ec2"), "the journal of the local system is of no other"
