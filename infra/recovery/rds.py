@@ -83,6 +83,9 @@ def restore(
     """
     started = time.monotonic()
     arguments = rds_attributes.restore_arguments(wanted, to_time=snapshot_id is None)
+    wish = snapshot_id or (moment.isoformat() if moment else "latest")
+    mark = {"Key": rds_attributes.RESTORED_FROM, "Value": wish}
+    arguments["Tags"] = [*arguments.get("Tags", []), mark]
     try:
         with console.step(f"Ask RDS for {target}"):
             if snapshot_id is not None:
@@ -98,6 +101,11 @@ def restore(
         error = failed.response["Error"]
         if error["Code"] not in ("DBInstanceAlreadyExists", "DBInstanceAlreadyExistsFault"):
             raise OperationFailed(f"RDS refuses the restore: {error['Code']}: {error['Message']}") from None
+        if mark not in describe(rds, target).get("TagList", []):
+            raise UserError(
+                f"There is an RDS instance {target} already, and no restore of {wish} made it.",
+                "Restore into another name with `--into NAME`.",
+            ) from None
     with console.step(f"{target} becomes available"):
         _wait(lambda: str(describe(rds, target)["DBInstanceStatus"]), target, poll)
     actual = _mend(rds, target, wanted, poll)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+RESTORED_FROM: Final = "superagent:restored-from"
+"""Tag by which the instance of an interrupted run is told from any other of that name; never handed on."""
 SMALL_GP3_GIB: Final = 400
 """Below this, gp3 volumes have a fixed rate and RDS refuses to be told one."""
 
@@ -78,7 +80,8 @@ def of(instance: dict[str, Any]) -> dict[str, Any]:
     found["ManagedPassword"] = "MasterUserSecret" in instance
     if found["ManagedPassword"] and (key := instance["MasterUserSecret"].get("KmsKeyId")):
         found["PasswordKey"] = key
-    found["Tags"] = {tag["Key"]: tag["Value"] for tag in instance.get("TagList", [])}
+    tags = {tag["Key"]: tag["Value"] for tag in instance.get("TagList", [])}
+    found["Tags"] = {key: value for key, value in tags.items() if key != RESTORED_FROM}
     return found
 
 

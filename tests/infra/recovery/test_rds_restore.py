@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -51,6 +51,30 @@ def test_a_moment_becomes_a_new_instance_and_the_pointer_follows(place: Context)
     assert str(cutover.pointer(place)) == report["target"] + "/superagent"
     assert report["cutover"]["before"] == "sa-db/superagent"
     assert rds.describe(place.client("rds"), "sa-db")["DBInstanceStatus"] == "available"
+
+
+def test_an_instance_that_no_restore_made_is_not_taken_for_one(place: Context) -> None:
+    """It would be changed, called restored, and become the database in use."""
+    for into in ("sa-db", perform(place)["target"]):
+        other = MOMENT + timedelta(hours=1)
+        with pytest.raises(UserError, match=f"There is an RDS instance {into} already"):
+            perform(place, into=into, moment=other, switch=True)
+    assert str(cutover.pointer(place)) == "sa-db/superagent"
+
+
+def test_a_restored_instance_can_be_restored_in_its_turn(place: Context) -> None:
+    first = perform(place, switch=True)["target"]
+    assert perform(place, switch=True)["target"] == first, "said again, nothing more is made"
+    second = perform(place, moment=MOMENT + timedelta(hours=1))["target"]
+    marks = {
+        one["DBInstanceIdentifier"]: [tag["Value"] for tag in one["TagList"] if "restored" in tag["Key"]]
+        for one in place.client("rds").describe_db_instances()["DBInstances"]
+    }
+    assert marks == {
+        "sa-db": [],
+        first: [MOMENT.isoformat()],
+        second: [(MOMENT + timedelta(hours=1)).isoformat()],
+    }
 
 
 def test_a_dry_run_makes_nothing(place: Context) -> None:
