@@ -9,6 +9,7 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from infra.errors import OperationFailed, UserError
+from infra.recovery.rds_attributes import RESTORED_FROM
 
 WAIT_SECONDS: Final = 2 * 3600.0
 POLL_SECONDS: Final = 15.0
@@ -140,10 +141,12 @@ def restore(
 ) -> dict[str, Any]:
     """A new replication group that is what `source` was; goes on with one that is on its way."""
     group = arguments["ReplicationGroupId"]
+    mark = {"Key": RESTORED_FROM, "Value": arguments["SnapshotName"]}
+    found = False
     try:
-        cache.create_replication_group(**arguments)
+        cache.create_replication_group(**arguments, Tags=[mark])
     except cache.exceptions.ReplicationGroupAlreadyExistsFault:
-        pass  # an interrupted run asked for it
+        found = True  # an interrupted run asked for it, or it is another's
     except ClientError as failed:
         error = failed.response["Error"]
         raise OperationFailed(
@@ -151,6 +154,12 @@ def restore(
         ) from None
     _wait(lambda: str(describe(cache, group)["Status"]), group, poll)
     made = describe(cache, group)
+    # Only now: of a group that is being created ElastiCache tells no tags.
+    if found and mark not in cache.list_tags_for_resource(ResourceName=made["ARN"])["TagList"]:
+        raise UserError(
+            f"There is a replication group {group} already, and no restore of {mark['Value']} made it.",
+            "Restore into another name with `--into NAME`.",
+        )
     different = {
         name: (source.get(name), made.get(name)) for name in SAME if source.get(name) != made.get(name)
     }

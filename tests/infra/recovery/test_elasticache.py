@@ -99,6 +99,8 @@ def test_a_cache_comes_back_from_its_snapshot_and_a_second_try_goes_on(
     }
     assert new["AuthTokenEnabled"] is True
     assert len(client.describe_replication_groups()["ReplicationGroups"]) == 2
+    with pytest.raises(UserError, match="There is a replication group cache already"):
+        perform(place, into="cache")
 
 
 @pytest.mark.component
