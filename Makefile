@@ -32,7 +32,7 @@ down:
 	else echo "Nothing was running: there is no .venv yet."; fi
 
 test: .venv/.dev
-	$(PY) -m pytest -n 4 --dist loadfile -m "not soak" $(ARGS)
+	$(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not soak" $(ARGS)
 
 lint: .venv/.dev
 	$(PY) -m ruff check .
