@@ -156,4 +156,13 @@ ROWS: Final = (
         "            return None\n",
         (PROVIDERS + "test_it_recovers_without_a_restart",),
     ),
+    Mutation(
+        "a look-up that is lost takes the answer of one beside it",
+        "service/auth/authenticator.py",
+        "            if principal is None:\n                raise\n",
+        "            raise\n",
+        (
+            KNOWN + "test_of_two_that_ask_at_once_the_one_whose_connection_is_lost_takes_the_others_answer",
+        ),
+    ),
 )  # fmt: skip

@@ -10,6 +10,7 @@ KEEP: Final = "tests/infra/recovery/test_verify_and_prune.py::"
 ROUND: Final = "tests/infra/recovery/test_round_trip.py::"
 FAULTS: Final = "tests/infra/recovery/test_faults.py::"
 ORDER: Final = "tests/infra/recovery/test_order.py::"
+KILLED: Final = "tests/infra/recovery/test_restore_killed.py::"
 RDS: Final = "tests/infra/recovery/test_rds.py::"
 
 ROWS: Final = (
@@ -182,5 +183,19 @@ ROWS: Final = (
         "    if left:\n",
         "    if False:\n",
         (RDS + "test_an_instance_that_stays_different_is_not_called_restored",),
+    ),
+    Mutation(
+        "what a killed restore has at work is ended before it is finished",
+        "infra/recovery/load.py",
+        "            _end_sessions(connection)\n",
+        "            pass\n",
+        (KILLED + "test_what_a_killed_restore_still_has_at_work_in_the_target_is_ended_first",),
+    ),
+    Mutation(
+        "a program dies with the tool that started it",
+        "infra/local/children.py",
+        "    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)\n",
+        "    pass\n",
+        (KILLED + "test_a_program_dies_with_the_tool_that_started_it",),
     ),
 )  # fmt: skip
