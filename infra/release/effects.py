@@ -32,8 +32,8 @@ class Smoke(Protocol):
         """Run every scenario; the first thing that is wrong, or `None`."""
         ...
 
-    def probe(self) -> None:
-        """One cheap request, so that a colour without traffic has something to be judged by."""
+    def probe(self) -> int:
+        """Cheap requests, so that a colour without traffic has something to be judged by; their number."""
         ...
 
 
@@ -73,6 +73,8 @@ class Effects:
     _begun: float = 0.0
     _migration: Migration | None = None
     _probed: float = 0.0
+    _probes: tuple[str, int] = ("", 0)
+    """How many went to the new colour while the run was at this mark."""
     _idle_since: float | None = None
     _table: dict[Effect, Callable[[Run], Event | None]] = field(default_factory=dict)
 
@@ -274,12 +276,21 @@ class Effects:
         return None
 
     def _judge(self, run: Run) -> Judgement:
-        now = self.clock.now()
-        if self.profile.probe_every and now - self._probed >= self.profile.probe_every:
-            self._probed = now
-            self.smoke.probe()
         self.judgement = self.analysis.judge(run)
+        self._probe(run, self.judgement.requests)
         return self.judgement
+
+    def _probe(self, run: Run, requests: float) -> None:
+        """Only while clients alone give too little to judge by: probes are alike and quick, and beside enough
+        traffic they would only hide how that goes.
+        """
+        mark, probes = self._probes
+        probes = probes if mark == run.mark else 0
+        now = self.clock.now()
+        due = self.profile.probe_every and now - self._probed >= self.profile.probe_every
+        if due and requests - probes < self.profile.min_requests:
+            self._probed = now
+            self._probes = run.mark, probes + self.smoke.probe()
 
     def _route(self, run: Run, new_weight: int, *, pin: bool) -> None:
         self.fence()

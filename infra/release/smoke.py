@@ -51,12 +51,15 @@ class SmokeTests:
                 return f"{one.name}: {found}"
         return None
 
-    def probe(self) -> None:
-        """One request that counts as traffic; how it went shows in the colour's own metrics."""
+    def probe(self) -> int:
+        """Requests that count as traffic, and their number; how they went shows in the colour's metrics."""
+        sent = 0
         for one in self.scenarios:
             if one.probe:
                 with suppress(NoAnswer, NoModel):
                     self._send(one, self._model_of(one))
+                    sent += 1
+        return sent
 
     def _model_of(self, one: Scenario) -> dict[str, str]:
         if "model" not in scenario.variables(one):

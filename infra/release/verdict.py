@@ -37,6 +37,11 @@ class Judgement:
         return Verdict.NO_DATA if Verdict.NO_DATA in found or not found else Verdict.PASS
 
     @property
+    def requests(self) -> float:
+        """How many the new colour answered."""
+        return sum([check.new or 0.0 for check in self.checks if check.name == "requests"])
+
+    @property
     def reason(self) -> str:
         """The first check that decided."""
         for check in self.checks:

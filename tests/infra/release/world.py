@@ -104,6 +104,7 @@ class World:
     fleet_state: dict[Colour, dict[str, Machine]] = field(default_factory=lambda: {"blue": {}, "green": {}})
     log: list[str] = field(default_factory=list)
     traffic: float = 100.0
+    probes: int = 0
     open_requests: dict[Colour, int] = field(default_factory=lambda: {"blue": 0, "green": 0})
     metrics_folder: Path = Path("metrics")
     grafana: Any = None
@@ -236,8 +237,9 @@ class WorldSmoke:
                     return self.world.behaviours.get(version, Behaviour()).smoke
         return f"no machine runs {version}"
 
-    def probe(self) -> None:
-        return
+    def probe(self) -> int:
+        self.world.probes += 1
+        return 1
 
 
 class NoMigrations:
