@@ -10,6 +10,7 @@ from infra.errors import OperationFailed
 from infra.release import guard
 from infra.release.clock import Clock
 from infra.release.fleet import Fleet, Migration
+from infra.release.probes import Probes
 from infra.release.router import Router
 from infra.release.settings import Profile, old_colour_life
 from infra.release.state import Effect, Event, EventKind, Run
@@ -72,13 +73,12 @@ class Effects:
     _at: tuple[str, Effect] | None = None
     _begun: float = 0.0
     _migration: Migration | None = None
-    _probed: float = 0.0
-    _probes: tuple[str, int] = ("", 0)
-    """How many went to the new colour while the run was at this mark."""
+    _probes: Probes = field(init=False)
     _idle_since: float | None = None
     _table: dict[Effect, Callable[[Run], Event | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._probes = Probes(self.smoke.probe, self.profile.probe_every, self.profile.min_requests)
         self._table = {
             Effect.CHECK: self.check,
             Effect.MIGRATE: self.migrate,
@@ -277,20 +277,8 @@ class Effects:
 
     def _judge(self, run: Run) -> Judgement:
         self.judgement = self.analysis.judge(run)
-        self._probe(run, self.judgement.requests)
+        self._probes.look(run, self.judgement.requests, self.clock.now())
         return self.judgement
-
-    def _probe(self, run: Run, requests: float) -> None:
-        """Only while clients alone give too little to judge by: probes are alike and quick, and beside enough
-        traffic they would only hide how that goes.
-        """
-        mark, probes = self._probes
-        probes = probes if mark == run.mark else 0
-        now = self.clock.now()
-        due = self.profile.probe_every and now - self._probed >= self.profile.probe_every
-        if due and requests - probes < self.profile.min_requests:
-            self._probed = now
-            self._probes = run.mark, probes + self.smoke.probe()
 
     def _route(self, run: Run, new_weight: int, *, pin: bool) -> None:
         self.fence()

@@ -17,8 +17,8 @@ ROWS: Final = (
     Mutation(
         "an abort restores the weights before anything else",
         "infra/release/plan.py",
-        "def _back(run: Run) -> Run:\n    return replace(run, phase=Phase.RESTORE, paused_from=None)",
-        "def _back(run: Run) -> Run:\n    return replace(run, phase=Phase.WITHDRAW, paused_from=None)",
+        "    return replace(run, phase=Phase.RESTORE, paused_from=None)\n\n\ndef _back_from_pause",
+        "    return replace(run, phase=Phase.WITHDRAW, paused_from=None)\n\n\ndef _back_from_pause",
         (PLAN + "test_abort_restores_weights_before_anything_else",),
     ),
     Mutation(
@@ -202,5 +202,12 @@ ROWS: Final = (
         "        EventKind.DONE: to(Phase.MIGRATE),\n",
         "        EventKind.DONE: to(Phase.LAUNCH),\n",
         (WHOLE + "test_the_migration_runs_before_the_new_colour_exists",),
+    ),
+    Mutation(
+        "probes end where clients give enough to judge by",
+        "infra/release/probes.py",
+        " and requests - self._sent < self.enough",
+        "",
+        ("tests/infra/release/test_probes.py::test_probes_go_on_while_clients_alone_are_too_few_to_judge_by",),
     ),
 )  # fmt: skip
