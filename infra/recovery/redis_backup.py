@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import redis
 
-from infra.errors import OperationFailed
+from infra.errors import OperationFailed, UserError
 from infra.local.children import end_with_parent
 from infra.recovery import archive, disk, rdb, workspace
 from infra.recovery.backup import LEVEL, Draft
@@ -24,6 +25,7 @@ from infra.recovery.progress import meter
 from infra.recovery.tools import valkey_server
 
 LOAD_SECONDS = 600
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def create(draft: Draft, url: str, lease: Lease) -> Manifest:
@@ -104,7 +106,16 @@ def hand_over(source: Loaded, url: str) -> int:
     """Make the live server a copy of `source`, then its own master again; the number of keys it has then.
 
     The live server replaces its data in one step, its append-only file included, and keeps its clients.
+
+    Raises `UserError` for a server of another machine, which would look for `source` on its own, read-only
+    meanwhile.
     """
+    host = urlsplit(url).hostname or ""
+    if host not in LOOPBACK:
+        raise UserError(
+            f"The Redis at {host} cannot reach the restored data, which are served on this machine alone.",
+            "Run it on that machine, with 127.0.0.1 in SUPERAGENT_REDIS_URL_FILE.",
+        )
     with redis.Redis.from_url(url, socket_timeout=60) as live:
         try:
             live.replicaof(source.host, str(source.port))

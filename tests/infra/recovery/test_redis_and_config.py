@@ -70,6 +70,17 @@ def test_a_snapshot_comes_back_into_the_live_server(cloud: Cloud, live: str) -> 
         client.set("writes", "work again")
 
 
+def test_a_server_of_another_machine_is_not_sent_to_look_for_the_data_on_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would be read-only until the time is up, in the middle of its work."""
+    monkeypatch.setattr(redis_backup, "redis", None)  # it is not even spoken to
+    with pytest.raises(UserError, match=r"The Redis at cache\.internal cannot reach"):
+        redis_backup.hand_over(
+            redis_backup.Loaded("127.0.0.1", 1, 0, 0), "rediss://:s3cret@cache.internal:6379/0"
+        )
+
+
 @pytest.mark.component
 def test_the_moment_of_a_snapshot_is_the_servers_own(cloud: Cloud, live: str) -> None:
     with redis.Redis.from_url(live) as client:
