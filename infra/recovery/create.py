@@ -15,6 +15,7 @@ from infra.recovery import (
     base_backup,
     config_backup,
     cutover,
+    failures,
     rds,
     rds_attributes,
     redis_backup,
@@ -46,7 +47,11 @@ def one(place: Context, kind: Kind, kms_key: str | None) -> Manifest:
         "base": lambda draft, lease: _base(place, draft, lease),
     }
     try:
-        with console.step(f"Back up {kind}"), hold(place.lease_table(), f"backup {kind}") as lease:
+        with (
+            failures.told(f"The backup of {kind}"),
+            console.step(f"Back up {kind}"),
+            hold(place.lease_table(), f"backup {kind}") as lease,
+        ):
             draft = postgres_backup.Draft(place.store, kind, place.name, place.kms, kms_key)
             return work[kind](draft, lease)
     except OperationFailed:

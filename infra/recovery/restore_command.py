@@ -16,6 +16,7 @@ from infra.recovery import (
     context,
     cutover,
     elasticache_restore,
+    failures,
     point_in_time,
     postgres_restore,
     rds_restore,
@@ -27,7 +28,15 @@ from infra.recovery.postgres_restore import Request
 from infra.stack.pointer import Pointer
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+class Command(click.Command):
+    """Says in one sentence what a store did to the restore, and that nothing of it is lost."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with failures.told("The restore", "The same command goes on with it."):
+            return super().invoke(ctx)
+
+
+@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 @stack_option
 @click.option(
     "--from", "source", default="latest", show_default=True, metavar="latest|ID", help="Which backup."

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from botocore.exceptions import ClientError, ConnectTimeoutError
 from click.testing import CliRunner
 
 from infra.cli import main
 from infra.errors import OperationFailed
-from infra.recovery import catalog, create, ledger
+from infra.recovery import catalog, create, facts, ledger, postgres_restore
 from infra.recovery.context import Context
 from infra.recovery.manifest import Kind, Manifest
 from tests.infra.recovery.conftest import Cloud
@@ -56,3 +58,48 @@ def test_a_program_reads_what_was_made_although_something_failed(failing: Callab
     done = failing("config", "--json")
     assert done.exit_code == 1
     assert [one["kind"] for one in json.loads(done.stdout)] == ["postgres"]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (psycopg.errors.AdminShutdown("terminating connection due to administrator command"), "terminating"),
+        (ClientError({"Error": {"Code": "Throttling", "Message": "slowly"}}, "Scan"), "Scan: Throttling"),
+        (ConnectTimeoutError(endpoint_url="https://dynamodb"), "ConnectTimeoutError"),
+    ],
+    ids=["postgres", "aws", "network"],
+)
+def test_what_a_store_itself_says_is_a_failure_that_is_counted(
+    cloud: Cloud,
+    place: Context,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    error: Exception,
+    told: str,
+) -> None:
+    """A server that goes away under the dump is heard first by whichever connection asks it first."""
+
+    def broken(*_: object) -> Manifest:
+        raise error
+
+    (tmp_path / "url").write_text("postgresql://owner@127.0.0.1/superagent")
+    monkeypatch.setenv("SUPERAGENT_DATABASE_OWNER_URL_FILE", str(tmp_path / "url"))
+    monkeypatch.setattr(create.postgres_backup, "postgres", broken)
+    done = CliRunner().invoke(main, ["backup", "create", "--stack", "prod"])
+    assert (done.exit_code, type(done.exception)) == (1, SystemExit), done.output
+    assert told in done.output
+    assert len(catalog.entries(cloud.store, "config")) == 1
+    assert facts.failures(cloud.table) == {"postgres": 1, "redis": 0, "config": 0}
+
+
+def test_a_restore_that_a_store_ends_says_so_and_that_it_can_go_on(
+    place: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise psycopg.OperationalError("consuming input failed: server closed the connection unexpectedly\n")
+
+    monkeypatch.setattr(postgres_restore, "perform", broken)
+    done = CliRunner().invoke(main, ["restore", "--stack", "prod"])
+    assert done.exit_code == 1
+    assert "The restore failed: consuming input failed: server closed" in done.output
+    assert "The same command goes on with it." in done.output
