@@ -237,8 +237,12 @@ class EventStream:
         """The next events; None at the end of the body. Raises `ProviderError`."""
         upstream = self._upstream
         while True:
+            now = time.monotonic()
             if self.seen_token:
-                self._due = min(self._total_due, time.monotonic() + upstream.timeouts.between_tokens)
+                self._due = min(self._total_due, now + upstream.timeouts.between_tokens)
+            if now >= self._due:
+                # Who never stops sending is never waited for, so that no timer would find this.
+                raise ProviderError("timeout", "the answer does not come to its end", provider=upstream.name)
             try:
                 data = await self._response.read(self._due)
                 if not data:

@@ -33,41 +33,37 @@ async def run_hedged(
     """
     first = asyncio.ensure_future(dispatcher.run(targets, ctx, start))
     others = [target for target in targets if target.upstream is not targets[0].upstream]
-    runs: set[asyncio.Future[Outcome[Result]]] = {first}
+    runs: list[asyncio.Future[Outcome[Result]]] = [first]
+    winner: Outcome[Result] | None = None
     try:
         await asyncio.wait(runs, timeout=after)
         if not first.done() and others and dispatcher.budget.spend():
-            runs.add(asyncio.ensure_future(dispatcher.run(others, ctx, start)))
-        return await _first_good(runs, ctx)
+            runs.append(asyncio.ensure_future(dispatcher.run(others, ctx, start)))
+        winner = await _first_good(runs)
+        return winner
     finally:
-        winner = next((run for run in runs if _succeeded(run)), None)
         for run in runs:
             run.cancel()
         for outcome in await asyncio.gather(*runs, return_exceptions=True):
-            if winner is not None and outcome is winner.result():
-                continue
-            if isinstance(outcome, tuple):
+            if isinstance(outcome, tuple) and outcome is not winner:
                 result, pending = outcome
                 pending.cancelled()
                 await discard(result)
         if winner is not None:
-            target = winner.result()[1].target
+            target = winner[1].target
             ctx.provider, ctx.model = target.upstream.name, target.model
 
 
-async def _first_good(runs: set[asyncio.Future[Outcome[Result]]], ctx: CallContext) -> Outcome[Result]:
-    """The first success; the first run's failure when all failed."""
-    waiting = set(runs)
+async def _first_good(runs: list[asyncio.Future[Outcome[Result]]]) -> Outcome[Result]:
+    """The first success, of several at once the earliest run's; the last failure when all failed."""
+    waiting = list(runs)
     failures: list[BaseException] = []
     while waiting:
-        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for run in done:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for run in [one for one in waiting if one.done()]:
+            waiting.remove(run)
             error = run.exception()
             if error is None:
                 return run.result()
             failures.append(error)
     raise failures[-1]
-
-
-def _succeeded(run: asyncio.Future[Outcome[Result]]) -> bool:
-    return run.done() and not run.cancelled() and run.exception() is None

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
 from service.providers.base import CanonicalRequest, ProviderError, Timeouts
 from service.providers.config import ProviderConfig
+from service.providers.http_client import EventStream, HttpUpstream
 from service.providers.openai_compatible import OpenAICompatible
+from service.providers.openai_errors import classify
+from service.providers.sse import SSEParser
 from tests.service.upstream.wire import RawServer, raw_server
 
 Ask = Callable[..., CanonicalRequest]
@@ -80,3 +84,30 @@ async def test_the_calls_own_deadline_wins_before_the_first_token(ask: Ask) -> N
     async with raw_server(silent) as server:
         for stream in (False, True):
             assert await kind_of_end(server, ask(), stream=stream, own=0.05) == "timeout"
+
+
+class Restless:
+    """Bytes are there whenever they are asked for: nobody ever waits."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.reads = 0
+
+    async def read(self, due: float) -> bytes:
+        self.reads += 1
+        assert self.reads < 5_000_000, "nothing ends it"
+        return self.data
+
+
+@pytest.mark.parametrize("data", [b": ping\n\n", b"data: {}\n\n"])
+@pytest.mark.parametrize("begun", [False, True])
+async def test_who_never_stops_sending_is_timed_out_all_the_same(data: bytes, begun: bool) -> None:
+    upstream = HttpUpstream(ProviderConfig(name="p", kind="openai"), "https://example.com/v1", classify, "")
+    due = time.monotonic() + 0.05
+    stream = EventStream(upstream, cast(Any, Restless(data)), SSEParser(), due, due)
+    stream.seen_token = begun
+    with pytest.raises(ProviderError) as caught:
+        while await stream.batch() is not None:
+            pass
+    assert caught.value.kind == "timeout"
+    await upstream.close()

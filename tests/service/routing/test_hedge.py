@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from service.providers.base import ProviderError, StreamStart
+from service.providers.base import ProviderError, StreamEnd, StreamEvent, StreamStart
+from service.routing.context import CallContext
 from tests.service.routing.scripted import Scripted, Stage, request
 
 
@@ -102,3 +104,30 @@ async def test_when_both_fail_the_client_is_told() -> None:
     with pytest.raises(ProviderError) as caught:
         await stage.ask()
     assert caught.value.kind == "auth"
+
+
+class Colliding(asyncio.Task[Any]):
+    """Sets of these have no order that one may rely on: a copy of one can be the other way round."""
+
+    def __hash__(self) -> int:
+        return 7
+
+
+async def test_two_that_answer_at_the_same_moment_leave_nothing_open() -> None:
+    """One of them is taken, the other one is put down: never the other way round."""
+    loop = asyncio.get_running_loop()
+    stage = Stage("a", "b", hedge_after=0.001)
+    gates = [Gate(stage.providers[name]) for name in "ab"]
+    ctx = stage.context()
+    loop.set_task_factory(lambda loop, work, **more: Colliding(work, loop=loop, **more))
+    call = asyncio.create_task(collected(stage, ctx))
+    for gate in gates:
+        await gate.reached.wait()
+    for gate in gates:
+        gate.opened.set()
+    assert isinstance((await call)[-1], StreamEnd)
+    assert sorted(one.outcome for one in ctx.attempts) == ["cancelled", "ok"]
+
+
+async def collected(stage: Stage, ctx: CallContext) -> list[StreamEvent]:
+    return [event async for event in stage.router.stream(request(), ctx)]
