@@ -43,6 +43,7 @@ class Authenticator:
         self._known: dict[bytes, _Known] = {}
         self._refused: dict[bytes, tuple[float, str]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._changes = 0  # times that something was to be forgotten
         self.on_success: Callable[[str], None] = lambda actor: None
 
     def remembered(self, credential: bytes) -> Principal | None:
@@ -79,6 +80,7 @@ class Authenticator:
         refused = self._refused.get(identity)
         if refused is not None and time.monotonic() - refused[0] < REFUSED_SECONDS:
             raise NotAuthenticated(refused[1])
+        changes = self._changes
         try:
             verified = await self._credentials.verify(text)
         except NotAuthenticated as error:
@@ -86,8 +88,9 @@ class Authenticator:
             _bounded(self._refused, REFUSED)
             self._refused[identity] = (time.monotonic(), str(error))
             raise
-        _bounded(self._known, REMEMBERED)
-        self._known[identity] = _Known(verified, time.monotonic())
+        if changes == self._changes:  # else it may have been read before it was revoked
+            _bounded(self._known, REMEMBERED)
+            self._known[identity] = _Known(verified, time.monotonic())
         self.on_success(verified.principal.id)
         return verified.principal
 
@@ -96,10 +99,12 @@ class Authenticator:
         (where the moment is given) stays: were it dropped, a lost database would make a good key unknown.
         """
         if changes:
+            self._changes += 1
             for identity in [one for one, known in self._known.items() if _outdated(known, changes)]:
                 del self._known[identity]
 
     def forget_all(self) -> None:
+        self._changes += 1
         self._known.clear()
         self._refused.clear()
 

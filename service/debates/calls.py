@@ -28,6 +28,7 @@ from service.telemetry.debates import DEBATE
 
 # A turn counts as a request of its key, but not as one more debate.
 TURNS: Final = "/v1/debates/turns"
+PATIENT_SECONDS: Final = 60.0  # in which a provider that is well answers
 Answered = TypeVar("Answered")
 
 
@@ -122,7 +123,10 @@ class Calls:
                 admitted = await self._admitted(plan, tokens, reserved, deadline)
                 if admitted is None:
                     return None
-                ctx = CallContext(request_id=step.id, deadline=min(time.monotonic() + seconds, deadline))
+                left = min(seconds, deadline - time.monotonic())
+                ctx = CallContext(request_id=step.id, deadline=time.monotonic() + left)
+                # Who asks chose the time: its impatience must not open the provider's breaker for all others.
+                ctx.hurried = left < PATIENT_SECONDS
                 debate = DEBATE.get()
                 if debate is not None:
                     ctx.trace, ctx.span = debate.trace, debate.span

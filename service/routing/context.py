@@ -21,12 +21,15 @@ class Attempt(Struct, gc=False):
 class CallContext(Struct, kw_only=True):
     """Filled while the call runs; complete when `complete` returns or the stream ends, however it ends.
 
-    `deadline` is absolute `time.monotonic()` seconds. `policy` overrides the configured selection
-    policy for this call. `usage` counts what was delivered, also of a stream that broke.
+    `deadline` is absolute `time.monotonic()` seconds; `hurried`: it is shorter than a provider must be given,
+    so that missing it says nothing about the provider. `policy` overrides the configured selection policy for
+    this call. `usage` counts what was delivered, also of a stream that broke, and the prompt of a call that
+    was given up; `cost_usd` also what attempts cost that another one overtook.
     """
 
     request_id: str
     deadline: float
+    hurried: bool = False
     policy: str | None = None
     trace: Trace | None = None
     span: Span | None = None  # what the attempts happen in; None: the request itself

@@ -29,6 +29,7 @@ Sleep = Callable[[float], Awaitable[Any]]
 
 # Errors that pass quickly by themselves: worth one more try at the same place before moving on.
 PASSING = ("transport", "overloaded", "internal")
+SLACK = 0.05  # seconds that a timer may be early
 
 
 class Pending(Struct, eq=False):
@@ -44,6 +45,12 @@ class Pending(Struct, eq=False):
     _clock: Callable[[], float]
     span: Span | None = None
     _open: bool = True
+    _begun: bool = False
+
+    def begun(self) -> None:
+        """The answer has begun, and may go on for minutes: no probe of the breaker's waits for its end."""
+        self._begun = True
+        self.target.upstream.breaker.release(self._permit)
 
     def ok(self) -> None:
         if self._open:
@@ -54,7 +61,9 @@ class Pending(Struct, eq=False):
         if not self._open:
             return
         target = self.target
-        if error.handling.breaks:
+        if error.kind == "timeout" and self._ctx.hurried and self._clock() >= self._ctx.deadline - SLACK:
+            self._release()
+        elif error.handling.breaks:
             target.upstream.breaker.failure(self._permit)
         elif error.kind == "rate_limited":
             target.upstream.breaker.release(self._permit)
@@ -67,8 +76,12 @@ class Pending(Struct, eq=False):
 
     def cancelled(self) -> None:
         if self._open:
-            self.target.upstream.breaker.release(self._permit)
+            self._release()
             self._end("cancelled")
+
+    def _release(self) -> None:
+        if not self._begun:  # else its place is somebody else's by now
+            self.target.upstream.breaker.release(self._permit)
 
     def _end(self, outcome: str, error: ProviderError | None = None) -> None:
         self._open = False

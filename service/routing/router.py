@@ -30,6 +30,7 @@ from service.providers.config import ProviderConfig, ProvidersConfig, load_confi
 from service.providers.tokens import estimate_request
 from service.routing import policies
 from service.routing.breaker import CircuitBreaker
+from service.routing.charges import Charges
 from service.routing.context import CallContext
 from service.routing.dispatch import Dispatcher, Pending, Sleep
 from service.routing.health import HealthChecks, UpstreamHealth, describe
@@ -40,6 +41,10 @@ from service.routing.target import Target, Upstream
 from service.telemetry import genai
 
 Result = TypeVar("Result")
+# Far above any text, as for whole answers: what is collected of a stream (for caches, sessions and scores)
+# has this limit and none of its own.
+MOST_WRITTEN = 16 * 1024 * 1024
+TOO_LONG = f"the answer is over {MOST_WRITTEN:,} characters"
 Opened = tuple[AsyncGenerator[StreamEvent, None], StreamEvent, StreamEvent]
 
 
@@ -58,6 +63,7 @@ class Router:
     ) -> None:
         self._config = config.routing
         self._recorder = recorder or SilentRecorder()
+        self._charges = Charges(self._recorder)
         self._clock = clock
         self._rng = rng or Random()  # noqa: S311 - spreads load, guards nothing
         self._upstreams = {
@@ -108,10 +114,17 @@ class Router:
         def start(target: Target, deadline: float) -> Awaitable[CanonicalResponse]:
             return target.upstream.provider.complete(_for(target, request), deadline)
 
-        response, pending = await self._run(self._order(request, ctx), ctx, start, _nothing)
+        targets = self._order(request, ctx)
+        try:
+            response, pending = await self._run(targets, ctx, start, _nothing)
+        except asyncio.CancelledError:
+            self._charges.given_up(targets, request, ctx)
+            raise
         pending.ok()
         pending.target.load.observe(pending.attempt.seconds)
-        self._settle(pending.target, response.usage, ctx)
+        self._charges.settle(pending.target, response.usage, ctx)
+        if len(ctx.attempts) > 1:
+            self._charges.overtaken(targets, request, ctx)
         if pending.span is not None:
             identity, model, finish = response.id, response.model, response.finish
             genai.answered(pending.span, response.usage, identity=identity, model=model, finish=finish)
@@ -130,9 +143,18 @@ class Router:
         async def start(target: Target, deadline: float) -> Opened:
             return await _open(target, request, deadline)
 
-        opened, pending = await self._run(self._order(request, ctx), ctx, start, _hang_up)
+        targets = self._order(request, ctx)
+        try:
+            opened, pending = await self._run(targets, ctx, start, _hang_up)
+        except asyncio.CancelledError:
+            self._charges.given_up(targets, request, ctx)
+            raise
         events, head, event = opened
         target = pending.target
+        if target.upstream.breaker.state:
+            pending.begun()
+        if len(ctx.attempts) > 1:
+            self._charges.overtaken(targets, request, ctx)
         begun = self._clock()
         ctx.ttft = begun - started
         ttft = pending.attempt.ttft = begun - pending.began
@@ -151,6 +173,8 @@ class Router:
                     break
                 elif kind is ToolCallDelta:
                     written += len(event.arguments)  # type: ignore[union-attr]
+                if written > MOST_WRITTEN:
+                    raise ProviderError("transport", TOO_LONG, provider=target.upstream.name)
                 yield event
                 event = await anext(events)
             assert isinstance(event, StreamEnd)
@@ -169,7 +193,7 @@ class Router:
             pending.cancelled()
             if ctx.usage is None:
                 usage = Usage(estimate_request(request), -(-written // 4), estimated=True)
-                self._settle(target, usage, ctx)
+                self._charges.settle(target, usage, ctx)
             await events.aclose()
 
     async def embed(self, request: EmbeddingRequest, ctx: CallContext) -> EmbeddingResponse:
@@ -184,7 +208,7 @@ class Router:
 
         response, pending = await self._dispatch.run(same, ctx, start)
         pending.ok()
-        self._settle(pending.target, response.usage, ctx)
+        self._charges.settle(pending.target, response.usage, ctx)
         if pending.span is not None:
             genai.answered(pending.span, response.usage, model=response.model)
         return response
@@ -221,13 +245,7 @@ class Router:
         if usage.output_tokens > 1:
             pace = (self._clock() - begun) / (usage.output_tokens - 1)
             self._recorder.token_pace(pending.target.upstream.name, pace)
-        self._settle(pending.target, usage, ctx)
-
-    def _settle(self, target: Target, usage: Usage, ctx: CallContext) -> None:
-        price = target.info.price if target.info is not None else None
-        ctx.usage = usage
-        ctx.cost_usd = price.cost(usage) if price is not None else 0.0
-        self._recorder.usage(target.upstream.name, target.label, usage, ctx.cost_usd)
+        self._charges.settle(pending.target, usage, ctx)
 
     def _breaker(self, name: str) -> CircuitBreaker:
         config = self._config

@@ -140,3 +140,36 @@ async def test_a_forgotten_key_is_asked_for_again(clock: Clock) -> None:
     await auth.verify(key)
     auth.forget({"key_1": None})
     assert auth.remembered(key) is None
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_key_that_is_revoked_while_it_is_looked_up_is_not_remembered(
+    clock: Clock, again: bool
+) -> None:
+    """Also when it was known, and is being asked for again: the word of its end was heard in between."""
+    store = Store()
+    auth = Authenticator(store, 60, 3600)
+    key = known(store)
+    asked, answer = asyncio.Event(), asyncio.Event()
+    verify = store.verify
+
+    async def slowly(credential: str) -> Verified:
+        found = await verify(credential)
+        asked.set()
+        await answer.wait()
+        return found
+
+    if again:
+        await auth.verify(key)
+        clock.now += 61
+    store.verify = slowly  # type: ignore[method-assign]
+    if again:
+        assert auth.remembered(key) is not None
+        work = next(iter(auth._tasks))
+    else:
+        work = asyncio.create_task(auth.verify(key))  # type: ignore[arg-type]
+    await asked.wait()
+    auth.forget({"key_1": None})
+    answer.set()
+    await work
+    assert auth.remembered(key) is None

@@ -4,7 +4,14 @@ import asyncio
 
 import pytest
 
-from service.providers.base import ProviderError, ProvidersUnavailable, StreamEnd, StreamStart
+from service.providers.base import (
+    CanonicalResponse,
+    ProviderError,
+    ProvidersUnavailable,
+    StreamEnd,
+    StreamStart,
+)
+from service.routing import router
 from service.routing.dispatch import Pending
 from service.routing.retry import RetryBudget, full_jitter
 from tests.service.routing.scripted import Stage, request
@@ -259,3 +266,48 @@ def test_an_attempt_ends_once() -> None:
     pending.cancelled()
     pending.failed(ProviderError("internal", "x"))
     assert [one[2] for one in stage.recorder.of("request")] == ["ok"] and target.load.in_flight == 0
+
+
+async def test_a_probe_that_streams_lets_others_in_when_it_has_begun() -> None:
+    """It may go on for minutes: a provider that is well again must not refuse everybody for so long."""
+    stage = Stage("a", tries_per_target=1, breaker_failures=1)
+    stage.script("a", "overloaded")
+    with pytest.raises(ProviderError):
+        await stage.ask()
+    stage.time.now += 30
+    probe = stage.router.stream(request(), stage.context())
+    await anext(probe)
+    assert await stage.ask() == "a"
+    second = stage.router.stream(request(), stage.context())
+    await anext(second)
+    await second.aclose()  # its place is free: nobody else's is
+    assert stage.router.health()["a"].breaker == "half_open"
+    assert isinstance([event async for event in probe][-1], StreamEnd)
+    assert stage.router.health()["a"].breaker == "closed"
+
+
+@pytest.mark.parametrize(("hurried", "state"), [(True, "closed"), (False, "open")])
+async def test_a_deadline_that_the_caller_chose_too_short_opens_no_breaker(hurried: bool, state: str) -> None:
+    stage = Stage("a", tries_per_target=1, breaker_failures=1)
+
+    async def slow(*_: object) -> CanonicalResponse:
+        await stage.time.sleep(1.0)
+        raise ProviderError("timeout", "no answer in time")
+
+    stage.providers["a"].complete = slow  # type: ignore[method-assign]
+    ctx = stage.context(seconds=1.0)
+    ctx.hurried = hurried
+    with pytest.raises(ProviderError):
+        await stage.ask(ctx)
+    assert stage.router.health()["a"].breaker == state
+
+
+async def test_a_stream_that_grows_beyond_all_measure_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(router, "MOST_WRITTEN", 9)
+    stage = Stage("a")
+    ctx, seen = stage.context(), []
+    with pytest.raises(ProviderError) as caught:
+        async for event in stage.router.stream(request(), ctx):
+            seen.append(event)
+    assert caught.value.kind == "transport" and len(seen) == 2
+    assert stage.providers["a"].streams_closed == 1 and ctx.usage is not None

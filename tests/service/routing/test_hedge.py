@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from service.providers.base import ProviderError, StreamEnd, StreamEvent, StreamStart
+from service.providers.tokens import estimate_request
 from service.routing.context import CallContext
-from tests.service.routing.scripted import Scripted, Stage, request
+from tests.service.routing.scripted import USED, Scripted, Stage, request
 
 
 class Gate:
@@ -47,6 +48,43 @@ async def test_a_slow_provider_is_overtaken_and_cancelled() -> None:
     assert await stage.ask(ctx) == "b"
     assert ctx.provider == "b" and gate.cancelled
     assert sorted((a.provider, a.outcome) for a in ctx.attempts) == [("a", "cancelled"), ("b", "ok")]
+
+
+PROMPT = estimate_request(request())  # tokens
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_who_was_overtaken_has_read_the_prompt_and_is_paid_for_it(stream: bool) -> None:
+    stage = Stage("a", "b", hedge_after=0.001, prices={"a": 1e6, "b": 2e6})
+    Gate(stage.providers["a"])
+    ctx = stage.context()
+    if stream:
+        await collected(stage, ctx)
+    else:
+        await stage.ask(ctx)
+    assert ctx.usage == USED
+    assert ctx.cost_usd == PROMPT * 1.0 + (USED.input_tokens + USED.output_tokens) * 2.0
+    told = [(provider, cost) for provider, _, _, cost in stage.recorder.of("usage")]
+    assert sorted(told) == [("a", PROMPT * 1.0), ("b", 30.0)]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("hedge_after", [0.0, 0.001])
+async def test_prompts_that_are_read_for_a_client_that_leaves_are_paid_for(
+    stream: bool, hedge_after: float
+) -> None:
+    stage = Stage("a", "b", hedge_after=hedge_after, prices={"a": 1e6, "b": 1e6})
+    gates = [Gate(stage.providers[name]) for name in "ab"]
+    ctx = stage.context()
+    call = asyncio.create_task(collected(stage, ctx) if stream else stage.ask(ctx))  # type: ignore[arg-type]
+    for gate in gates if hedge_after else gates[:1]:
+        await gate.reached.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert ctx.usage is not None and ctx.usage.estimated
+    assert (ctx.usage.input_tokens, ctx.usage.output_tokens) == (PROMPT, 0)
+    assert ctx.cost_usd == PROMPT * len(ctx.attempts) and ctx.provider is not None
 
 
 async def test_a_slow_stream_is_overtaken_before_its_first_event() -> None:
