@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 import urllib.request
@@ -11,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from service.auth.permissions import PERMISSIONS
-from service.auth.tokens import Claims, InvalidToken
+from service.auth.tokens import CLOCK_SECONDS, Claims, InvalidToken
 from service.storage.database import StoreUnavailable
 
 ALGORITHMS: Final = ("RS256", "ES256")
@@ -71,6 +72,7 @@ class Oidc:
                 list(ALGORITHMS),
                 audience=self.settings.audience,
                 issuer=self.settings.issuer,
+                leeway=CLOCK_SECONDS,
                 options={"require": ["exp", "sub", "aud", "iss"]},
             )
         except jwt.ExpiredSignatureError:
@@ -102,15 +104,21 @@ class Oidc:
         import jwt
 
         try:
-            data = await asyncio.to_thread(download, self.settings.jwks_url)
+            # The thread's own limit is one of silence: who drips would hold everybody up.
+            async with asyncio.timeout(FETCH_SECONDS):
+                data = await asyncio.to_thread(download, self.settings.jwks_url)
             found = json.loads(data)["keys"]
             keys = {}
             for one in found:
                 if one.get("use", "sig") == "sig" and one.get("kty") in ("RSA", "EC"):
-                    keys[str(one.get("kid", ""))] = jwt.PyJWK(one).key
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, jwt.PyJWTError):
+                    with contextlib.suppress(
+                        jwt.PyJWTError
+                    ):  # one we cannot use is none of the others' fault
+                        keys[str(one.get("kid", ""))] = jwt.PyJWK(one).key
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return  # keys that were good stay good while the provider is away
-        self._keys, self._fetched = keys, time.monotonic()
+        if keys:  # nor does a set without any take them away
+            self._keys, self._fetched = keys, time.monotonic()
 
 
 def download(url: str) -> bytes:

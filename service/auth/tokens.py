@@ -13,6 +13,7 @@ from typing import Any, Final
 ACCESS_SECONDS: Final = 3600
 REFRESH_SECONDS: Final = 86_400
 LEAST_BYTES: Final = 32
+CLOCK_SECONDS: Final = 5.0  # so far may the clocks of who signs and who reads be apart
 
 
 class InvalidToken(Exception):
@@ -89,6 +90,7 @@ class TokenSigner:
                 ["HS256"],
                 audience=self._audience,
                 issuer=self._issuer,
+                leeway=CLOCK_SECONDS,
                 options={"require": ["exp", "iat", "sub", "jti", "aud", "iss"]},
             )
         except jwt.ExpiredSignatureError:

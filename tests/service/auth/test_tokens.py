@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import threading
@@ -30,6 +31,15 @@ def test_a_token_says_what_was_signed() -> None:
     claims = signer().read(signer().sign("access", "key_1", frozenset({"chat"})), "access")
     assert (claims.subject, claims.permissions) == ("key_1", {"chat"})
     assert 3500 < claims.expires - time.time() <= 3600
+
+
+def test_a_token_of_a_node_whose_clock_is_ahead_is_good_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    signer = TokenSigner([("one", b"x" * 32)], "iss", "aud")
+    now = time.time()
+    with monkeypatch.context() as ahead:
+        ahead.setattr(time, "time", lambda: now + 3)
+        token = signer.sign("access", "key_1", frozenset({"chat"}))
+    assert signer.read(token, "access").subject == "key_1"
 
 
 def test_keys_rotate_by_kid() -> None:
@@ -164,6 +174,52 @@ async def test_a_public_key_is_not_taken_for_a_secret(provider: Provider) -> Non
     mac = base64.urlsafe_b64encode(hmac.digest(pem, head + b"." + body, hashlib.sha256)).rstrip(b"=")
     with pytest.raises(InvalidToken, match="algorithm"):
         await reader(provider).read(b".".join([head, body, mac]).decode())
+
+
+async def test_a_key_of_the_set_that_is_not_for_us_costs_the_others_nothing(provider: Provider) -> None:
+    key_set = json.loads(provider.key_set())["keys"]
+    strange = {**key_set[0], "kid": "x", "alg": "RSA-OAEP-256"}
+    del strange["use"]
+    provider.key_set = lambda: json.dumps({"keys": [strange, *key_set]}).encode()  # type: ignore[method-assign]
+    assert (await reader(provider).read(provider.sign())).subject == "auth0|1"
+
+
+async def test_an_empty_key_set_takes_no_good_key_away(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    oidc = reader(provider)
+    await oidc.read(provider.sign())
+    provider.published = []
+    monkeypatch.setattr(module, "LEAST_BETWEEN", 0.0)
+    monkeypatch.setattr(module, "FRESH_SECONDS", 0.0)
+    assert (await oidc.read(provider.sign())).subject == "auth0|1"
+    assert provider.asked == 2
+
+
+async def test_a_key_set_that_drips_holds_nobody_up(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+
+    def drips(url: str) -> bytes:
+        ended.wait(30)
+        return b""
+
+    monkeypatch.setattr(module, "download", drips)
+    monkeypatch.setattr(module, "FETCH_SECONDS", 0.05)
+    try:
+        async with asyncio.timeout(5):
+            with pytest.raises(StoreUnavailable):
+                await reader(provider).read(provider.sign())
+    finally:
+        ended.set()
+
+
+async def test_a_token_is_good_where_the_clock_is_a_little_behind(provider: Provider) -> None:
+    ahead = int(time.time()) + 3
+    assert (await reader(provider).read(provider.sign(iat=ahead, nbf=ahead))).subject == "auth0|1"
+    with pytest.raises(InvalidToken):
+        await reader(provider).read(provider.sign(nbf=ahead + 60))
 
 
 async def test_made_up_kids_do_not_hammer_the_provider_and_a_rotation_is_found(
