@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from service.api import errors
 from service.api.errors import ApiError
-from service.api.exchange import Exchange
+from service.api.exchange import Exchange, Headers, header_lines
 
 STATUS_LINE: Final = {one.value: f"HTTP/1.1 {one.value} {one.phrase}\r\n".encode() for one in HTTPStatus}
 CLOSING: Final = b"connection: close\r\n"
@@ -16,6 +16,18 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 # Fields whose lines are one list (RFC 9110, 5.3); of all others the last line counts. A second `traceparent`
 # makes both invalid that way, as it must.
 LISTS: Final = frozenset({b"traceparent", b"tracestate", b"x-forwarded-for"})
+
+
+_DATED: Final[dict[str, tuple[Headers, bytes]]] = {}
+
+
+def dated(server: Any) -> bytes:
+    """uvicorn's own headers (the date), rendered when they change: once a second for all connections."""
+    current: Headers = server.default_headers
+    known = _DATED.get("lines")
+    if known is None or known[0] is not current:
+        known = _DATED["lines"] = (current, header_lines(current))
+    return known[1]
 
 
 def status_line(status: int) -> bytes:

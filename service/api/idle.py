@@ -1,4 +1,4 @@
-"""Connections whose clients do nothing: neither ask nor read what they asked for."""
+"""Connections whose clients do nothing: neither ask nor read what they asked for; and how one is closed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import contextlib
 import fcntl
 import struct
 import termios
-from typing import Protocol
+import time
+from typing import Final, Protocol
+
+LINGER_SECONDS: Final = 2.0
 
 
 class Connection(Protocol):
@@ -43,3 +46,15 @@ def unread(transport: asyncio.Transport) -> int:
         if socket is not None:  # else it was closed meanwhile
             queued = fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, queued)
     return transport.get_write_buffer_size() + int(struct.unpack("i", queued)[0])
+
+
+def close(connection: Connection, still_sending: bool) -> None:
+    """Close it. Who is still sending gets the time to read its answer: a socket that is closed with bytes
+    unread is reset, which takes the answer away from its client (RFC 9112, 9.6).
+    """
+    transport = connection.transport
+    if still_sending and not transport.is_closing() and transport.can_write_eof():
+        transport.write_eof()
+        connection.due = time.monotonic() + LINGER_SECONDS
+    else:
+        transport.close()

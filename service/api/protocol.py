@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import httptools
 
 from service.api import framing, idle
-from service.api.exchange import IDS, Exchange, Headers, header_lines
+from service.api.exchange import IDS, Exchange
 
 HIGH_WATER: Final = 65_536  # unread body bytes at which reading pauses
 METHODS: Final = {
@@ -220,7 +220,14 @@ class ApiProtocol(asyncio.Protocol):
                 if not waiting:
                     self.resume()
         finally:
-            transport.close()
+            self._leave(still_sending=self._arriving is not None)
+
+    def _leave(self, *, still_sending: bool) -> None:
+        """Nothing more is answered here; what comes is dropped."""
+        self._deaf, self._raw_left, self._at_work, self._arriving = True, 0, None, None
+        self._waiting.clear()
+        self.resume()
+        idle.close(self, still_sending)
 
     def silent(self) -> None:
         """Nothing came for too long (told by the sweeper)."""
@@ -257,14 +264,14 @@ class ApiProtocol(asyncio.Protocol):
         """A whole answer in one write; `lines` are header lines."""
         exchange.answered = True
         if not self.transport.is_closing():
-            self.transport.write(framing.whole(exchange, status, self._dated(), lines, body))
+            self.transport.write(framing.whole(exchange, status, framing.dated(self._server), lines, body))
 
     def begin(self, exchange: Exchange, status: int, lines: bytes) -> None:
         """The head of an answer that comes in pieces."""
         if not exchange.chunked:
             exchange.keep_alive = False  # HTTP/1.0: the answer ends with the connection
         if not self.transport.is_closing():
-            self.transport.write(framing.opening(exchange, status, self._dated() + lines))
+            self.transport.write(framing.opening(exchange, status, framing.dated(self._server) + lines))
 
     def piece(self, exchange: Exchange, data: bytes, *, last: bool = False) -> None:
         """The next bytes of the body, and its end."""
@@ -273,21 +280,13 @@ class ApiProtocol(asyncio.Protocol):
         if framed and not self.transport.is_closing():
             self.transport.write(framed)
 
-    def _dated(self) -> bytes:
-        """uvicorn's own headers (the date), rendered when they change: once a second for all connections."""
-        current: Headers = self._server.default_headers
-        known = _DATED.get("lines")
-        if known is None or known[0] is not current:
-            known = _DATED["lines"] = (current, header_lines(current))
-        return known[1]
-
     def _refuse(self, status: int, message: str) -> None:
         self._deaf = True
         self.transport.write(framing.refusal(status, message))
-        self.transport.close()
-
-
-_DATED: Final[dict[str, tuple[Headers, bytes]]] = {}
+        if self._at_work is None and not self._waiting:
+            self._leave(still_sending=True)
+        else:
+            self.transport.close()
 
 
 def _release(future: asyncio.Future[None] | None) -> None:

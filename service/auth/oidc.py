@@ -70,9 +70,9 @@ class Oidc:
                 token,
                 key,
                 list(ALGORITHMS),
+                leeway=CLOCK_SECONDS,
                 audience=self.settings.audience,
                 issuer=self.settings.issuer,
-                leeway=CLOCK_SECONDS,
                 options={"require": ["exp", "sub", "aud", "iss"]},
             )
         except jwt.ExpiredSignatureError:

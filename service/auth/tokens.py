@@ -88,9 +88,9 @@ class TokenSigner:
                 token,
                 key,
                 ["HS256"],
+                leeway=CLOCK_SECONDS,
                 audience=self._audience,
                 issuer=self._issuer,
-                leeway=CLOCK_SECONDS,
                 options={"require": ["exp", "iat", "sub", "jti", "aud", "iss"]},
             )
         except jwt.ExpiredSignatureError:

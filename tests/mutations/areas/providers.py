@@ -118,7 +118,7 @@ ROWS: Final = (
     Mutation(
         "silence between tokens is a timeout",
         "service/providers/http_client.py",
-        "min(self._total_due, time.monotonic() + upstream.timeouts.between_tokens)",
+        "min(self._total_due, now + upstream.timeouts.between_tokens)",
         "self._total_due",
         (OPENAI + "test_silence_between_tokens_is_a_timeout",),
     ),
@@ -261,7 +261,7 @@ ROWS: Final = (
     Mutation(
         "Bedrock: calls are signed",
         "service/providers/bedrock_aws.py",
-        '        SigV4Auth(frozen, "bedrock", self._region).add_auth(request)\n',
+        '        SigV4Auth(self._frozen, "bedrock", self._region).add_auth(request)\n',
         "",
         (BEDROCK + "test_a_signed_call_is_answered_and_counted",),
     ),

@@ -301,6 +301,39 @@ async def test_a_body_that_drips_is_408(up: tuple[Running, openai.AsyncOpenAI]) 
     writer.close()
 
 
+async def test_a_body_that_is_too_large_is_told_to_who_sends_all_of_it_first(
+    up: tuple[Running, openai.AsyncOpenAI],
+) -> None:
+    """Most clients read nothing before they have sent everything: their answer must be there still."""
+    service, client = up
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(service.url.rsplit(":", 1)[1]))
+    size = 24 * 1024 * 1024
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {client.api_key}\r\n"
+    writer.write(f"{head}content-length: {size}\r\n\r\n".encode())
+    for _ in range(size // 65_536):
+        writer.write(b" " * 65_536)
+        await writer.drain()
+    assert (await reader.read()).startswith(b"HTTP/1.1 413")
+    writer.close()
+    await eventually(lambda: not service.service.edge.connections)
+
+
+async def test_who_goes_on_sending_after_its_answer_is_cut_off(
+    up: tuple[Running, openai.AsyncOpenAI],
+) -> None:
+    service, _ = up
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(service.url.rsplit(":", 1)[1]))
+    writer.write(b"nonsense\r\n\r\n")
+    assert (await reader.read()).startswith(b"HTTP/1.1 400")
+    async with asyncio.timeout(30):
+        while service.service.edge.connections:
+            writer.write(b" ")
+            with contextlib.suppress(ConnectionError):
+                await writer.drain()
+            await asyncio.sleep(0.02)
+    writer.close()
+
+
 async def test_heads_that_are_too_large_or_broken_are_refused(up: tuple[Running, openai.AsyncOpenAI]) -> None:
     service, _ = up
     big = b"GET /health HTTP/1.1\r\nhost: x\r\nx-big: " + b"a" * 40_000 + b"\r\n\r\n"
