@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncGenerator
 from typing import Any, Final
 from urllib.parse import quote
@@ -92,7 +93,8 @@ class Bedrock:
 
     async def complete(self, request: CanonicalRequest, deadline: float) -> CanonicalResponse:
         body = self._body(request)
-        head = await self._head("POST", f"/model/{quote(request.model, safe='')}/converse", body)
+        path = f"/model/{quote(request.model, safe='')}/converse"
+        head = await self._head("POST", path, body, deadline)
         raw = await self._upstream.request(head, body, deadline)
         try:
             answer = wire.ANSWER.decode(raw)
@@ -108,7 +110,8 @@ class Bedrock:
 
     async def stream(self, request: CanonicalRequest, deadline: float) -> AsyncGenerator[StreamEvent, None]:
         body = self._body(request)
-        head = await self._head("POST", f"/model/{quote(request.model, safe='')}/converse-stream", body)
+        path = f"/model/{quote(request.model, safe='')}/converse-stream"
+        head = await self._head("POST", path, body, deadline)
         source = await self._upstream.stream(head, body, deadline, FrameParser())
         reason: str | None = None
         usage = None
@@ -141,7 +144,7 @@ class Bedrock:
 
     async def check(self, deadline: float) -> None:
         """Credentials can be had and the endpoint answers; the runtime has no call that costs nothing."""
-        head = await self._head("GET", "/", b"")
+        head = await self._head("GET", "/", b"", deadline)
         response = await self._upstream.exchange(head, b"", deadline)
         if response.status >= 500:
             raise self._upstream.refused(response.status, response.headers, response.body)
@@ -155,17 +158,21 @@ class Bedrock:
         except ProviderError as error:
             raise self._upstream.tell(error) from None
 
-    async def _head(self, method: str, path: str, body: bytes) -> bytes:
+    async def _head(self, method: str, path: str, body: bytes, deadline: float) -> bytes:
         headers = {"content-type": "application/json"}
         if self._signer is None:
             headers["authorization"] = f"Bearer {self._key}"
         else:
             origin = self._upstream.client.origin
             url = f"{'https' if origin.tls else 'http'}://{origin.authority}{origin.prefix}{path}"
+            due = min(deadline, time.monotonic() + self._upstream.timeouts.connect)
             try:
-                if not self._signer.ready:
-                    await asyncio.to_thread(self._signer.load)  # may ask a metadata service
+                async with asyncio.timeout_at(due):
+                    await self._signer.prepare()
                 headers = self._signer.sign(method, url, headers, body)
+            except TimeoutError:
+                message = "AWS credentials did not come in time"
+                raise ProviderError("transport", message, provider=self.name) from None
             except Exception as error:
                 message = f"no AWS credentials ({type(error).__name__})"
                 raise ProviderError("auth", message, provider=self.name) from None

@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import boto3
 import msgspec
 import pytest
 import pytest_asyncio
+from botocore.credentials import RefreshableCredentials
 
+from service.providers import bedrock_aws
 from service.providers.base import (
     CanonicalRequest,
     Image,
@@ -241,3 +249,66 @@ def test_the_fake_is_one_that_the_official_client_believes(
     stream = client.converse_stream(modelId=MODEL, messages=messages)["stream"]  # type: ignore[arg-type]
     words = [e["contentBlockDelta"]["delta"]["text"] for e in stream if "contentBlockDelta" in e]
     assert "".join(words) == "hi you"
+
+
+class Renewed:
+    """Credentials as botocore refreshes them: from somewhere that answers, fails or hangs."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.asked = 0
+        self.broken = False
+        self.answer = threading.Event()
+        self.loop_thread = threading.get_ident()
+
+    def fetch(self) -> dict[str, str]:
+        assert threading.get_ident() != self.loop_thread, "the loop stands still meanwhile"
+        self.asked += 1
+        self.answer.wait(30)
+        if self.broken:
+            raise OSError("no metadata service")
+        end = datetime.now(UTC) + timedelta(hours=6)
+        return {"access_key": ACCESS, "secret_key": SECRET, "token": TOKEN, "expiry_time": end.isoformat()}
+
+    def session(self) -> Any:
+        now = datetime.now(UTC)
+        end = now + timedelta(seconds=self.seconds)
+        made = RefreshableCredentials(ACCESS, SECRET, TOKEN, end, self.fetch, "test")
+        return SimpleNamespace(get_credentials=lambda: made)
+
+
+async def test_nobody_waits_for_new_credentials_while_the_old_ones_are_good(
+    provider: Bedrock, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They should be renewed in their last quarter of an hour, and whoever gives them is away."""
+    renewed = Renewed(seconds=800)
+    renewed.broken = True
+    renewed.answer.set()
+    monkeypatch.setattr(bedrock_aws, "get_session", renewed.session)
+    for _ in range(5):
+        await provider.complete(ask(model=MODEL), time.monotonic() + 10)
+    assert renewed.asked == 1
+
+
+async def test_credentials_that_do_not_come_cost_no_more_than_a_connection_may(
+    server: tuple[FakeBedrock, str], ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renewed = Renewed(seconds=10)
+    monkeypatch.setattr(bedrock_aws, "get_session", renewed.session)
+    adapter = Bedrock(
+        ProviderConfig(
+            name="aws", kind="bedrock", base_url=server[1], region=REGION, models=(MODEL,),
+            allow_private=True, timeouts=Timeouts(connect=0.05),
+        )
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(10):
+            for _ in range(3):
+                with pytest.raises(ProviderError, match="in time"):
+                    await adapter.complete(ask(model=MODEL), time.monotonic() + 60)
+        assert renewed.asked == 1
+        renewed.answer.set()
+        await adapter.complete(ask(model=MODEL), time.monotonic() + 60)
+    finally:
+        renewed.answer.set()
+        await adapter.close()
