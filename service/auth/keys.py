@@ -35,6 +35,7 @@ _BY_ID: Final = (
     f"select {_COLUMNS} from api_keys where id = $1 and revoked_at is null "  # noqa: S608
     "and (expires_at is null or expires_at > now())"
 )
+_REPLACED: Final = "select expires_at from api_keys where replaces = $1 order by created_at, id limit 1"
 _LIST: Final = (
     f"select {_COLUMNS}, u.requests as use_count, u.last_used_at from api_keys left join "  # noqa: S608
     "(select key_id, sum(requests) as requests, max(last_used_at) as last_used_at from key_usage "
@@ -128,16 +129,21 @@ class KeyStore:
         return done == "UPDATE 1"
 
     async def rotate(self, key_id: str, overlap_seconds: float) -> tuple[str, dict[str, Any]] | None:
-        """A new key with the same rights; the old one works on for `overlap_seconds`. None: no such key."""
+        """A new key with the same rights; the old one works on for `overlap_seconds`. None: no such key.
+
+        One that is rotated again (its first answer was lost, say) ends with its overlap by now: the new key
+        has the end that the first one had.
+        """
         old = await self._database.fetchrow(_BY_ID, key_id)
         if old is None:
             return None
+        before = await self._database.fetchrow(_REPLACED, key_id)
         key, row = await self.create(
             old["name"],
             list(old["permissions"]),
             limits=msgspec.json.decode(old["limits"], type=Limits),
             budget_usd=None if old["budget_usd"] is None else float(old["budget_usd"]),
-            expires_at=old["expires_at"],
+            expires_at=(before or old)["expires_at"],
             replaces=key_id,
             account=old["account"],
         )

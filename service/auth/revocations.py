@@ -1,13 +1,14 @@
 """Word to every node that a key changed, in under a second: through Redis, or by asking Postgres without it.
 
 Each node hears the channel. After a gap (and twice a second while there is no channel) it looks up which
-keys changed meanwhile, so that a missed message is never a key that works on.
+keys changed meanwhile, and now and then all the same: whoever changed one may have had no Redis to say so.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
@@ -20,6 +21,7 @@ from service.storage.redis_link import Address, RedisError, RedisLink
 
 CHANNEL: Final = "sa:auth"
 POLL_SECONDS: Final = 0.5
+HEARING_SECONDS: Final = 5.0  # between looks while the channel is there
 # Transactions may commit later than the time they carry: look back a little, again and again.
 OVERLAP: Final = timedelta(seconds=5)
 _CHANGED: Final = """
@@ -75,10 +77,13 @@ class Revocations:
         self._forget({message.decode("utf-8", "replace"): None})
 
     async def _poll(self) -> None:
+        looked = time.monotonic()
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            if self._channel is None or not self._channel.connected:
+            hears = self._channel is not None and self._channel.connected
+            if not hears or time.monotonic() - looked >= HEARING_SECONDS:
                 await self.catch_up()
+                looked = time.monotonic()
 
     async def catch_up(self) -> None:
         """Forget every key that changed since the last look; nothing happens while Postgres is away."""

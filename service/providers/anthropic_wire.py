@@ -46,7 +46,8 @@ def render(request: CanonicalRequest, *, stream: bool) -> JSON:
     messages: list[JSON] = []
     for message in request.messages:
         if message.role == "system":
-            system.extend([block(part) for part in message.parts if isinstance(part, Text) and part.text])
+            texts = [part for part in message.parts if isinstance(part, Text)]
+            system.extend([block(part) for part in texts if not _empty(part)])
             continue
         blocks = [block(part) for part in message.parts if not _empty(part)]
         if not blocks:
@@ -85,9 +86,9 @@ def render(request: CanonicalRequest, *, stream: bool) -> JSON:
 
 
 def _empty(part: Part) -> bool:
-    """Anthropic refuses empty text, and reasoning that it did not sign itself."""
+    """Anthropic refuses blank text, and reasoning that it did not sign itself."""
     if isinstance(part, Text):
-        return not part.text
+        return not part.text.strip()
     return isinstance(part, Thinking) and not part.signature and not part.redacted
 
 

@@ -72,7 +72,8 @@ def _blocks(part: Part) -> list[JSON]:
         used = {"toolUseId": part.id, "name": part.name, "input": anthropic_wire.arguments(part.arguments)}
         return [{"toolUse": used}]
     if isinstance(part, ToolResult):
-        content = [{"text": one.text} if isinstance(one, Text) else _image(one) for one in part.parts]
+        shown = [one for one in part.parts if not isinstance(one, Text) or one.text.strip()]
+        content = [{"text": one.text} if isinstance(one, Text) else _image(one) for one in shown]
         status = "error" if part.is_error else "success"
         result = {"toolUseId": part.call_id, "content": content, "status": status}
         return [{"toolResult": result}, *_cache_point(part.cache)]

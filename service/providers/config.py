@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from service.providers.base import Timeouts
 
@@ -50,6 +50,15 @@ class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def key(self) -> str:
         """The API key, read now so that a rotated file counts at the next start. "" when none is set."""
+        key = self._key()
+        if not all("!" <= char <= "~" for char in key):
+            raise ConfigError(
+                f"providers.{self.name}: its key holds a space, a line break or a letter that no key has. "
+                "Write the key alone, as the provider shows it."
+            )
+        return key
+
+    def _key(self) -> str:
         if self.key_file:
             try:
                 return Path(self.key_file).read_text().strip()
@@ -59,7 +68,7 @@ class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                     "Point it to a readable file that holds the key."
                 ) from None
         if self.key_env:
-            key = os.environ.get(self.key_env, "")
+            key = os.environ.get(self.key_env, "").strip()
             if not key:
                 raise ConfigError(
                     f"providers.{self.name}.key_env: the variable {self.key_env} is empty. "
@@ -145,6 +154,10 @@ def _check(config: ProvidersConfig, source: str) -> None:
             raise ConfigError(f"{source}: providers.{provider.name} has key_file and key_env. Keep one.")
         if provider.weight < 0:
             raise ConfigError(f"{source}: providers.{provider.name}.weight is below 0. Use 0 or more.")
+        if provider.max_connections < 1:
+            raise ConfigError(f"{source}: providers.{provider.name}.max_connections must be 1 or more.")
+        if min(structs.astuple(provider.timeouts)) <= 0:
+            raise ConfigError(f"{source}: providers.{provider.name}.timeouts must all be above 0 seconds.")
     for alias, entries in config.aliases.items():
         if not entries:
             raise ConfigError(f"{source}: aliases.{alias} is empty. List provider/model entries.")
@@ -156,7 +169,6 @@ def _check(config: ProvidersConfig, source: str) -> None:
                     f"Write provider/model with one of: {', '.join(names)}."
                 )
     numbers = config.routing
-    if min(numbers.breaker_failures, numbers.breaker_successes, numbers.tries_per_target) < 1:
-        raise ConfigError(
-            f"{source}: routing.breaker_failures, breaker_successes and tries_per_target must be 1 or more."
-        )
+    counts = ("breaker_failures", "breaker_successes", "tries_per_target", "max_attempts")
+    if min(getattr(numbers, name) for name in counts) < 1:
+        raise ConfigError(f"{source}: routing.{', '.join(counts)} must be 1 or more.")

@@ -125,14 +125,18 @@ class HttpUpstream:
         self._classify = classify
         self._secret = secret
         self._sends_trace = config.send_traceparent
-        self.client = Client(
-            _origin(config, "base_url", config.base_url or default_url),
-            connect_seconds=config.timeouts.connect,
-            max_connections=config.max_connections,
-            ca_file=config.ca_file,
-            proxy=_origin(config, "proxy", config.proxy, proxy=True) if config.proxy else None,
-            allow_private=config.allow_private,
-        )
+        try:
+            self.client = Client(
+                _origin(config, "base_url", config.base_url or default_url),
+                connect_seconds=config.timeouts.connect,
+                max_connections=config.max_connections,
+                ca_file=config.ca_file,
+                proxy=_origin(config, "proxy", config.proxy, proxy=True) if config.proxy else None,
+                allow_private=config.allow_private,
+            )
+        except OSError as error:  # also what is no certificate
+            where = f"providers.{config.name}.ca_file: {config.ca_file}"
+            raise ConfigError(f"{where}: {error.strerror}.") from None
 
     async def request(self, head: bytes, body: bytes, deadline: float, most: int = ANSWER_LIMIT) -> bytes:
         """The body of a 2xx answer; 0 as `most` bytes: what the client takes. Raises `ProviderError`."""
@@ -262,9 +266,14 @@ class EventStream:
 
 def _origin(config: ProviderConfig, field: str, url: str, *, proxy: bool = False) -> Origin:
     try:
-        return parse_origin(url, allow_private=config.allow_private or proxy)
+        origin = parse_origin(url, allow_private=config.allow_private or proxy)
     except ValueError as error:
         raise ConfigError(f"providers.{config.name}.{field}: {error}.") from None
+    if proxy and origin.tls:
+        raise ConfigError(
+            f"providers.{config.name}.{field}: a proxy is spoken to in plain http; write http://."
+        )
+    return origin
 
 
 def text_of(value: Any, limit: int = 500) -> str:

@@ -76,7 +76,7 @@ async def _tunnel(proxy: Origin, origin: Origin) -> socket.socket:
         target = f"{host}:{origin.port}"
         await loop.sock_sendall(sock, f"CONNECT {target} HTTP/1.1\r\nhost: {target}\r\n\r\n".encode())
         head = b""
-        while not head.endswith(b"\r\n\r\n"):
+        while b"\r\n\r\n" not in head:  # a refusal has a body; from an origin nothing comes before we speak
             data = await loop.sock_recv(sock, 4096)
             head += data
             if not data or len(head) > TUNNEL_HEAD_LIMIT:

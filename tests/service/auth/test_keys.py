@@ -69,6 +69,22 @@ async def test_an_expired_key_is_unknown(database: Database) -> None:
     assert await keys.find(key) is None
 
 
+@pytest.mark.parametrize("days", [None, 30])
+async def test_a_key_that_is_rotated_twice_gives_one_that_lives_as_long_as_it_did(
+    database: Database, days: int | None
+) -> None:
+    """Whoever lost the first answer rotates again: that key must not end with the old one's overlap."""
+    keys = KeyStore(database)
+    end = None if days is None else datetime.now(UTC) + timedelta(days=days)
+    _, old = await keys.create("app", ["chat"], expires_at=end)
+    ends = []
+    for _ in range(3):
+        rotated = await keys.rotate(old["id"], 3600)
+        assert rotated is not None
+        ends.append(rotated[1]["expires_at"])
+    assert ends == [old["expires_at"]] * 3
+
+
 async def test_a_permission_that_does_not_exist_is_refused(database: Database) -> None:
     with pytest.raises(ValueError, match="'root' is not a permission; these are: chat"):
         await KeyStore(database).create("app", ["root"])

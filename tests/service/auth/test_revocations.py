@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
+from service.auth import revocations as module
 from service.auth.authenticator import Authenticator
 from service.auth.credentials import AllCredentials
 from service.auth.keys import KeyStore
@@ -60,3 +62,32 @@ async def test_a_key_that_was_revoked_or_rotated_meanwhile_is_forgotten(parts: P
     await auth.verify(turned.encode())  # it works on for its overlap, and is known again from now on
     await revocations.catch_up()
     assert auth.remembered(turned.encode()) is not None
+
+
+class Channel:
+    """Redis is there, and nobody says a word."""
+
+    connected = True
+
+    def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+async def test_a_key_is_forgotten_though_whoever_ended_it_could_not_say_so(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, auth, revocations = parts
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(module, "HEARING_SECONDS", 0.02)
+    monkeypatch.setattr(revocations, "_channel", Channel())
+    key, row = await store.create("gone", ["chat"])
+    await auth.verify(key.encode())
+    await store.revoke(row["id"])
+    await revocations.start()
+    try:
+        async with asyncio.timeout(10):
+            while auth.remembered(key.encode()) is not None:
+                await asyncio.sleep(0.01)
+    finally:
+        await revocations.close()

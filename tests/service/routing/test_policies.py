@@ -200,6 +200,12 @@ def test_who_cannot_do_what_is_asked_is_left_out() -> None:
             b'{"providers": [{"name": "a", "kind": "simulator"}], "routing": {"breaker_failures": 0}}',
             "1 or more",
         ),
+        (
+            b'{"providers": [{"name": "a", "kind": "simulator"}], "routing": {"max_attempts": 0}}',
+            "max_attempts must be 1 or more",
+        ),
+        (b'{"providers": [{"name": "a", "kind": "openai", "max_connections": 0}]}', "max_connections"),
+        (b'{"providers": [{"name": "a", "kind": "openai", "timeouts": {"total": 0}}]}', "timeouts"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_field_and_never_a_key(raw: bytes, said: str) -> None:
@@ -216,15 +222,22 @@ def test_a_wrong_file_is_refused_with_the_field_and_never_a_key(raw: bytes, said
         ({"key_file": "/nowhere/key"}, "/nowhere/key"),
         ({"key_env": "NO_SUCH_VARIABLE"}, "NO_SUCH_VARIABLE"),
         ({"flavour": "banana"}, "banana"),
+        ({"key_env": "PASTED_KEY"}, "line break"),
         ({"proxy": "socks://x"}, "proxy"),
+        ({"proxy": "https://proxy.example:3128"}, "http://"),
+        ({"ca_file": "/nowhere/ca.pem"}, "/nowhere/ca.pem"),
+        ({"ca_file": __file__}, "ca_file"),
         ({"prices": {"m": {"inputs": 1}}}, "prices.m"),
     ],
 )
-def test_a_provider_that_cannot_work_is_refused_at_the_start(entry: dict[str, object], said: str) -> None:
+def test_a_provider_that_cannot_work_is_refused_at_the_start(
+    entry: dict[str, object], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PASTED_KEY", "sk-proj-\u201csecret")
     config = ProviderConfig(name="a", kind="openai", models=("m",), **entry)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"providers\.a") as caught:
         Router(ProvidersConfig(providers=(config,)))
-    assert said in str(caught.value)
+    assert said in str(caught.value) and "secret" not in str(caught.value)
 
 
 def test_prices_of_the_file_win_over_the_catalog() -> None:

@@ -155,10 +155,18 @@ async def test_through_a_proxy_to_a_verified_upstream(certificate: tuple[Path, s
         await client.close()
 
 
+async def refuses(server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """With a page for people, and on a connection that stays open."""
+    await server.request(reader)
+    writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 6\r\n\r\nlog in")
+    await reader.read()
+
+
 async def test_a_proxy_that_refuses_is_named(certificate: tuple[Path, ssl.SSLContext]) -> None:
-    async with raw_server(tunnel(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", 0)) as proxy:
+    async with raw_server(refuses) as proxy:
         client = Client(
             Origin(True, "api.example.com", 443, ""),
+            connect_seconds=1.0,
             proxy=Origin(False, "127.0.0.1", proxy.port, ""),
             allow_private=True,
         )
