@@ -48,13 +48,13 @@ def unread(transport: asyncio.Transport) -> int:
     return transport.get_write_buffer_size() + int(struct.unpack("i", queued)[0])
 
 
-def close(connection: Connection, still_sending: bool) -> None:
-    """Close it. Who is still sending gets the time to read its answer: a socket that is closed with bytes
-    unread is reset, which takes the answer away from its client (RFC 9112, 9.6).
+def close(transport: asyncio.Transport, still_sending: bool) -> float:
+    """Close it, and return when it is to be closed for good (monotonic seconds), 0 when it is. Who is still
+    sending gets the time to read its answer: a socket that is closed with bytes unread is reset, which takes
+    the answer away from its client (RFC 9112, 9.6).
     """
-    transport = connection.transport
     if still_sending and not transport.is_closing() and transport.can_write_eof():
         transport.write_eof()
-        connection.due = time.monotonic() + LINGER_SECONDS
-    else:
-        transport.close()
+        return time.monotonic() + LINGER_SECONDS
+    transport.close()
+    return 0.0

@@ -227,7 +227,7 @@ class ApiProtocol(asyncio.Protocol):
         self._deaf, self._raw_left, self._at_work, self._arriving = True, 0, None, None
         self._waiting.clear()
         self.resume()
-        idle.close(self, still_sending)
+        self.due = idle.close(self.transport, still_sending)
 
     def silent(self) -> None:
         """Nothing came for too long (told by the sweeper)."""
