@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from infra import console
 from infra.errors import UserError
 from infra.recovery import manifest as manifests
 from infra.recovery.manifest import Kind, Manifest
@@ -42,6 +43,17 @@ def read(store: Store, kind: Kind, backup_id: str) -> Manifest:
             "List them with `superagent backup list`.",
         )
     return manifests.decode(document, key)
+
+
+def readable(store: Store, kind: Kind) -> list[Manifest]:
+    """Every backup of a kind that can be used here, oldest first: one that is damaged hides no other."""
+    found = []
+    for entry in entries(store, kind):
+        try:
+            found.append(read(store, kind, entry.id))
+        except (manifests.IntegrityError, UserError) as failed:
+            console.warn(failed.message)
+    return found
 
 
 def resolve(store: Store, kind: Kind, which: str) -> Manifest:

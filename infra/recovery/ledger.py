@@ -60,12 +60,13 @@ def key(kind: Kind, backup_id: str) -> str:
 
 
 def read(store: Store, kind: Kind, backup_id: str) -> Ledger:
-    """The ledger of a backup; empty when it was never verified."""
-    found = store.get_json(key(kind, backup_id))
-    if found is None:
-        return Ledger(kind, backup_id)
-    lines = {name: Line(**line) for name, line in found["lines"].items()}
-    return Ledger(kind, backup_id, lines, found["verified_at"], found["damaged"])
+    """The ledger of a backup; empty when it was never verified, or by a tool that writes another one."""
+    try:
+        found = store.get_json(key(kind, backup_id)) or {"lines": {}, "verified_at": None, "damaged": []}
+        lines = {name: Line(**line) for name, line in found["lines"].items()}
+        return Ledger(kind, backup_id, lines, found["verified_at"], found["damaged"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Ledger(kind, backup_id)  # what cannot be read vouches for nothing: all is read again
 
 
 def write(store: Store, ledger: Ledger) -> None:

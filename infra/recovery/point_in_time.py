@@ -44,7 +44,7 @@ def parse_time(text: str) -> datetime:
 
 def choose_base(place: Context, moment: datetime) -> Manifest:
     """The newest base backup that was complete before `moment`."""
-    known = [catalog.read(place.store, "base", entry.id) for entry in catalog.entries(place.store, "base")]
+    known = catalog.readable(place.store, "base")
     usable = [one for one in known if datetime.fromisoformat(one.snapshot_at) <= moment]
     if not usable:
         first = min((one.snapshot_at for one in known), default=None)

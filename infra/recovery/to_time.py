@@ -44,8 +44,7 @@ def materialise(place: Context, moment: datetime) -> Manifest:
 
 
 def _made_before(place: Context, moment: datetime) -> Manifest | None:
-    for entry in reversed(catalog.entries(place.store, "postgres")):
-        found = catalog.read(place.store, "postgres", entry.id)
+    for found in reversed(catalog.readable(place.store, "postgres")):
         if found.source.get("as_of") == moment.isoformat():
             return found
     return None

@@ -11,15 +11,19 @@ from typing import Any
 import pytest
 
 from infra.errors import OperationFailed
-from infra.recovery import catalog, facts, manifest, report, verify
+from infra.recovery import catalog, facts, ledger, manifest, point_in_time, report, verify
 from infra.recovery.catalog import Entry
+from infra.recovery.context import Context
 from infra.recovery.facts import Bucket
 from infra.recovery.manifest import Kind, Manifest
 from infra.recovery.progress import Meter
 from infra.recovery.report import Check, Mac, Report
 from infra.recovery.store import Store
+from infra.stack.environment import Environment
+from infra.stack.outputs import StackOutputs
 from tests.infra.recovery.conftest import Cloud
 from tests.infra.recovery.faulty import proxy
+from tests.parts import REGION
 
 pytestmark = pytest.mark.component
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -87,6 +91,28 @@ def test_a_copy_of_a_moment_in_the_past_is_not_the_latest_and_hides_no_age(cloud
     # One of a moment after every backup is the best that there is.
     newest = make(cloud.store, 3, NOW, as_of=NOW + timedelta(hours=1))
     assert catalog.resolve(cloud.store, "postgres", "latest") == newest
+
+
+def test_a_damaged_manifest_hides_no_other_base_of_a_point_in_time(cloud: Cloud, moto_endpoint: str) -> None:
+    good = make(cloud.store, 1, NOW - timedelta(days=2), "base")
+    cloud.store.put(manifest.manifest_key("base", "20261123T020009Z-abcdef"), b"{torn")
+    named = dict.fromkeys(("vpc_id", "alb_arn", "alb_dns_name", "listener_arn", "test_listener_arn"), "x")
+    outputs = StackOutputs(
+        environment="local", region=REGION, compute="local", target_group_arns={}, image_parameters={},
+        release_table="release", backup_bucket=cloud.store.bucket, database_pointer="/p",
+        alert_topic_arn="x", **named,  # type: ignore[arg-type]
+    )  # fmt: skip
+    place = Context(Environment(outputs, moto_endpoint), cloud.store)
+    assert point_in_time.choose_base(place, NOW) == good
+
+
+@pytest.mark.parametrize("text", [b"{torn", b"[]", b'{"lines": {"a": {"new": 1}}}', b'{"lines": []}'])
+def test_a_ledger_of_another_tool_vouches_for_nothing_and_stops_nobody(cloud: Cloud, text: bytes) -> None:
+    made = make(cloud.store, 1, NOW - timedelta(days=2))
+    cloud.store.put(ledger.key("postgres", made.id), text)
+    assert Bucket(cloud.store).backups()["postgres"].verified is None
+    verified(cloud.store, made)
+    assert Bucket(cloud.store).backups()["postgres"].verified is not None
 
 
 def test_a_damaged_manifest_is_no_backup(cloud: Cloud) -> None:
