@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
+
 from infra.errors import OperationFailed, UserError
 from infra.recovery import catalog, cutover, load, restore, server, to_time
 from infra.recovery.context import Context
@@ -116,8 +118,8 @@ def written_since(place: Context, admin: Address, manifest: Manifest) -> dict[st
                 )
                 for table in tables(connection)
             }
-    except OperationFailed:
-        return None
+    except (OperationFailed, psycopg.Error):
+        return None  # a table that cannot be read may be why it is restored
     if not now:
         return None  # a cluster that was just begun afresh: nothing is known of what was lost
     difference = {

@@ -16,6 +16,12 @@ from infra.recovery import rds_attributes
 
 WAIT_SECONDS: Final = 4 * 3600.0
 POLL_SECONDS: Final = 15.0
+HOPELESS: Final = frozenset({
+    "failed", "restore-error", "inaccessible-encryption-credentials", "insufficient-capacity",
+    *(f"incompatible-{what}" for what in ("create", "credentials", "network", "option-group", "parameters",
+                                          "restore")),
+})  # fmt: skip
+"""States that nothing leaves by itself (RDS user guide, "Viewing DB instance status")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +153,7 @@ def _wait(status: Callable[[], str], what: str, poll: float) -> None:
     """Until `available`; a state that never ends well is told at once."""
     deadline = time.monotonic() + WAIT_SECONDS
     while (now := status()) != "available":
-        if now in {"failed", "incompatible-restore", "incompatible-parameters", "incompatible-network"}:
+        if now in HOPELESS:
             raise OperationFailed(f"{what} is {now}; see its events in RDS.")
         if time.monotonic() > deadline:
             raise OperationFailed(f"{what} is still {now} after {WAIT_SECONDS / 3600:.0f} h.")

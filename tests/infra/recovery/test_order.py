@@ -15,7 +15,7 @@ from infra.errors import OperationFailed
 from infra.recovery import backup, catalog, cutover, postgres_restore, restore, tools
 from infra.recovery.backup import Draft
 from infra.recovery.context import Context
-from infra.recovery.database import Address
+from infra.recovery.database import Address, Table
 from infra.recovery.lease import hold
 from infra.recovery.manifest import Manifest
 from infra.stack.environment import Environment
@@ -145,3 +145,19 @@ def test_a_cutover_that_began_before_the_database_was_lost_does_not_stand_for_it
     again = postgres_restore.perform(here, wish)["restored"]
     assert (again["backup"], again["database"]) == (made.id, spare)
     assert ("compared" in again) == (compute == "ec2"), "the journal of the local system is of no other"
+
+
+def test_a_database_that_cannot_be_read_any_more_keeps_nobody_from_restoring_it(
+    place: Context, cloud: Cloud, source: Address, spare: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written since the backup is counted in it: a broken page there ends a count."""
+    made = back_up(cloud, source)
+    broken = Table('"of a broken page"', 0, ())
+    monkeypatch.setattr(postgres_restore.server, "administrator", lambda _: source)
+    monkeypatch.setattr(postgres_restore, "tables", lambda _: [broken])
+    cloud.client("ssm").put_parameter(
+        Name=OUTPUTS.database_pointer, Value=f"sa-db/{source.name}", Type="String", Overwrite=True
+    )
+    report = postgres_restore.perform(place, postgres_restore.Request(into=spare))
+    assert report["restored"]["rows"] == made.rows
+    assert report["rows_written_since"] is None

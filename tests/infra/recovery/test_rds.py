@@ -133,6 +133,15 @@ def test_an_instance_that_stays_different_is_not_called_restored(source: tuple[A
         rds.restore(client, wanted, "prod-db-r3", "prod-db", snapshot_id="s", poll=0)
 
 
+@pytest.mark.parametrize(
+    "state", ["failed", "restore-error", "inaccessible-encryption-credentials", "incompatible-option-group"]
+)
+def test_a_state_that_never_ends_well_is_not_waited_out(state: str) -> None:
+    states = iter(["creating", state])
+    with pytest.raises(OperationFailed, match=f"new-db is {state}"):
+        rds._wait(lambda: next(states), "new-db", poll=0)
+
+
 @pytest.mark.component
 def test_an_instance_that_is_not_there_is_named(source: tuple[Any, Source]) -> None:
     with pytest.raises(UserError, match="There is no RDS instance 'nowhere'"):
