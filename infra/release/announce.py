@@ -16,8 +16,10 @@ from prometheus_client import CollectorRegistry
 
 from infra.metrics import publish
 from infra.release.clock import Clock
+from infra.release.secret_file import one_line
 from infra.release.state import RETREAT, Phase, Run
 from infra.release.telemetry import Ledger, register
+from infra.release.typed import typed
 
 _BAD = RETREAT | {Phase.ABORTED, Phase.FAILED, Phase.REFUSED, Phase.PAUSED}
 
@@ -89,7 +91,8 @@ class GrafanaAnnotations:
     """Marks on dashboards: `SUPERAGENT_GRAFANA_URL` and a token file say where."""
 
     url: str
-    token: str
+    token_file: Path
+    """Read for each mark: nothing about marks may stand in the way of a verb."""
 
     @classmethod
     def from_environment(cls) -> GrafanaAnnotations | None:
@@ -97,10 +100,11 @@ class GrafanaAnnotations:
         url, path = os.environ.get("SUPERAGENT_GRAFANA_URL"), os.environ.get("SUPERAGENT_GRAFANA_TOKEN_FILE")
         if not url or not path:
             return None
-        return cls(url, Path(path).read_text().strip())
+        return cls(url, Path(path))
 
     def add(self, run: Run, now: float) -> None:
         """Raises `OSError`, `ValueError` or `HTTPException` when Grafana does not take it."""
+        token = one_line(self.token_file)
         parts = urlsplit(self.url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         connection = kind(parts.hostname or "", parts.port, timeout=5)
@@ -110,7 +114,7 @@ class GrafanaAnnotations:
             "tags": ["release", run.environment, run.new, str(run.phase)],
             "text": text,
         }
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         try:
             connection.request("POST", f"{parts.path.rstrip('/')}/api/annotations", json.dumps(body), headers)
             status = connection.getresponse().status
@@ -121,9 +125,11 @@ class GrafanaAnnotations:
 
 
 def _next_steps(run: Run) -> list[str]:
-    stack = run.environment
+    def line(verb: str) -> str:
+        return f"`{typed(verb, run.environment)}`"
+
     if run.phase is Phase.PAUSED:
-        return [f"`superagent release resume --stack {stack}`", f"`superagent release abort --stack {stack}`"]
+        return [line("resume"), line("abort")]
     if run.phase is Phase.FAILED:
-        return [f"`superagent release history {run.run_id} --stack {stack}`, then docs/operations/release.md"]
-    return [f"`superagent release status --stack {stack}`"]
+        return [f"{line(f'history {run.run_id}')}, then docs/operations/release.md"]
+    return [line("status")]

@@ -18,11 +18,14 @@ from infra.release.image import check_version
 from infra.release.lease import LeaseHeld, LeaseLost
 from infra.release.settings import parse_seconds, parse_steps
 from infra.release.state import EventKind, Kind, Phase, Run
+from infra.release.typed import typed
 from infra.release.wiring import Tool, open_tool
 from infra.stack.pace import STRATEGIES
 
 Command = Callable[..., Any]
 INTERRUPTED: Final = 130
+STACK: Final = "superagent.release.stack"
+"""Where a verb leaves its --stack for the group's last words."""
 
 _stack = click.option("--stack", default="local", show_default=True, help="Environment to act on.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON on stdout.")
@@ -38,15 +41,15 @@ class ReleaseGroup(click.Group):
         try:
             return super().invoke(ctx)
         except LeaseLost as lost:
-            raise OperationFailed(f"{lost}. See `superagent release status`.") from None
+            raise OperationFailed(f"{lost}. See `{_typed(ctx, 'status')}`.") from None
         except LeaseHeld as held:
             raise UserError(f"{held}.", "Wait for it, then try again.") from None
         except (BotoCoreError, ClientError) as failed:
             raise OperationFailed(
-                f"AWS: {failed}. The release stays where it is; go on with `superagent release resume`."
+                f"AWS: {failed}. The release stays where it is; go on with `{_typed(ctx, 'resume')}`."
             ) from None
         except KeyboardInterrupt:
-            console.err.print("Interrupted. Traffic stays as it is; go on with `superagent release resume`.")
+            console.err.print(f"Interrupted. Traffic stays as it is; go on with `{_typed(ctx, 'resume')}`.")
             ctx.exit(INTERRUPTED)
 
 
@@ -93,11 +96,13 @@ def start(stack: str, as_json: bool, no_wait: bool, dry_run: bool, **options: An
     if dry_run:
         output.explained(tool, run, as_json)
         return
+    tool.smoke.prepare()
+    tool.fleet.in_flight(run.old)  # a metric store that refuses says so before anything has moved
     run = verbs.begin(tool, run)
     if no_wait:
         tool.lease.give_back()
         pid = verbs.detach(stack, options["smoke"])
-        console.err.print(f"Release {run.run_id} goes on in process {pid}; see `superagent release status`.")
+        console.err.print(f"Release {run.run_id} goes on in process {pid}; see `{typed('status', stack)}`.")
         if as_json:
             console.print_json({"run": run.to_dict(), "pid": pid})
         return
@@ -190,6 +195,7 @@ def rollback(stack: str, as_json: bool, no_wait: bool, reason: str) -> None:
         _ask(stack, as_json, no_wait, EventKind.ABORT, reason or "rollback")
         return
     before = verbs.version_before(tool)
+    tool.smoke.prepare()
     again = verbs.begin(tool, verbs.propose(tool, "rollback", before[0], before[1], reason))
     if no_wait:
         tool.lease.give_back()
@@ -229,13 +235,18 @@ def unlock(stack: str, as_json: bool, reason: str) -> None:
         )
     else:
         tool.lease.break_it(reason or "expired")
-        console.err.print(f"The lease of {holder.owner} is broken. Go on with `superagent release resume`.")
+        console.err.print(f"The lease of {holder.owner} is broken. Go on with `{typed('resume', stack)}`.")
     if as_json:
         console.print_json({"broken": holder.owner if holder else None, "reason": reason})
 
 
+def _typed(ctx: click.Context, verb: str) -> str:
+    return typed(verb, ctx.meta.get(STACK, "local"))
+
+
 def _open(stack: str, steps: str | None = None, strategy: str | None = None, bake: str | None = None,
           smoke: Path | None = None, **_: Any) -> Tool:  # fmt: skip
+    click.get_current_context().meta[STACK] = stack
     adjust: dict[str, Any] = {}
     if steps and strategy:
         raise UserError("--steps and --strategy exclude each other.", "Give one of them.")

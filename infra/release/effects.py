@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from infra.errors import OperationFailed
 from infra.release import guard
 from infra.release.clock import Clock
 from infra.release.fleet import Fleet, Migration
+from infra.release.looks import Analysis, MigrationCheck, Smoke
 from infra.release.probes import Probes
 from infra.release.router import Router
 from infra.release.settings import Profile, old_colour_life
@@ -20,38 +21,6 @@ from infra.stack.outputs import Colour
 DONE = Event(EventKind.DONE)
 MARGIN: Final = 60.0
 """Seconds that a colour may take to stop beyond its drains."""
-
-
-class Smoke(Protocol):
-    """Requests through the test listener."""
-
-    def ready(self) -> bool:
-        """Whether the test listener answers at all with the idle colour."""
-        ...
-
-    def check(self, version: str) -> str | None:
-        """Run every scenario; the first thing that is wrong, or `None`."""
-        ...
-
-    def probe(self) -> int:
-        """Cheap requests, so that a colour without traffic has something to be judged by; their number."""
-        ...
-
-
-class Analysis(Protocol):
-    """Compares the colours' metrics."""
-
-    def judge(self, run: Run) -> Judgement: ...
-
-
-class MigrationCheck(Protocol):
-    def problem(self, run: Run) -> str | None:
-        """Why this release's migrations must not run now, or `None`."""
-        ...
-
-    def record(self) -> None:
-        """Remember that they ran."""
-        ...
 
 
 @dataclass(slots=True)
@@ -122,7 +91,8 @@ class Effects:
         live = self.router.read()
         if live.weights != run.weights(0):
             return _failed(f"the live weights are {live.text()}, not {run.old} 100 {run.new} 0")
-        if (sick := guard.unhealthy(self.router, run.old)) and not run.force:
+        sick = guard.unhealthy(self.router, run.old)
+        if sick and not run.force and run.kind != "rollback":
             return _failed(f"{sick}; a release needs a way back (release over it with --force REASON)")
         if self.fleet.find_image(run.image) is None:
             return _failed(f"image {run.image} does not exist; push it first, a release pushes nothing")

@@ -109,16 +109,18 @@ class LocalFleet:
         ]
 
     def in_flight(self, colour: Colour) -> int | None:
-        found = 0.0
-        for url in self.metrics_urls(colour):
-            page = source_scrape.fetch(url)
-            if page is not None:
+        found, alive = 0.0, set(self.slots.running(colour))
+        for slot in self.slots.of(colour):
+            if slot.name in alive:
+                page = source_scrape.fetch(_metrics_url(slot))
+                if page is None:
+                    return None
                 found += source_scrape.gauge(page, IN_FLIGHT) or 0.0
         return int(found)
 
     def metrics_urls(self, colour: Colour) -> list[str]:
         """The metrics pages of a colour's slots."""
-        return [f"http://{slot.host}:{slot.metrics_port}/metrics" for slot in self.slots.of(colour)]
+        return [_metrics_url(slot) for slot in self.slots.of(colour)]
 
     def migrate(self, colour: Colour, image: str) -> Migration:
         command, environment = self.slots.migrate_command()
@@ -127,6 +129,10 @@ class LocalFleet:
             command, env=environment, cwd=CHECKOUT, stdout=output, stderr=subprocess.STDOUT
         )
         return ProcessMigration(process, output)
+
+
+def _metrics_url(slot: Slot) -> str:
+    return f"http://{slot.host}:{slot.metrics_port}/metrics"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.errors import UserError
 from infra.release.fleet import Fleet
@@ -12,7 +16,7 @@ from infra.release.fleet_asg import AsgFleet
 from infra.release.fleet_local import LocalFleet
 from infra.release.image import ImageParameters
 from infra.release.sample import Source
-from infra.release.source_prometheus import Prometheus, PrometheusSource
+from infra.release.source_prometheus import Prometheus, PrometheusSource, StoreDown
 from infra.release.source_scrape import ScrapeSource
 from infra.stack.environment import Environment
 from infra.stack.naming import Names
@@ -49,7 +53,7 @@ def build(found: Environment) -> tuple[Fleet, Source]:
 
         fleet = LocalFleet(LocalSlots(found.client("elbv2"), outputs), images)
         return fleet, ScrapeSource(fleet.metrics_urls)
-    source = PrometheusSource(metric_store(found), outputs.environment)
+    source = PrometheusSource(FoundLater(lambda: metric_store(found)), outputs.environment)
     if outputs.compute == "ec2":
         return _on_ec2(found, images, source), source
     from infra.release.fleet_eks import EksFleet
@@ -68,6 +72,23 @@ def _on_ec2(found: Environment, images: ImageParameters, source: PrometheusSourc
         target_groups=found.outputs.target_group_arns,
         open_requests=source.in_flight,
     )
+
+
+@dataclass(slots=True)
+class FoundLater:
+    """A metric store that is looked for with the first query: giving traffic back needs none."""
+
+    find: Callable[[], Prometheus]
+    _found: Prometheus | None = None
+
+    def query(self, expression: str, at: float) -> list[dict[str, Any]]:
+        """As `Prometheus.query`; `StoreDown` too when AWS does not say where it is."""
+        if self._found is None:
+            try:
+                self._found = self.find()
+            except (BotoCoreError, ClientError) as failed:
+                raise StoreDown(f"AMP: {failed}") from None
+        return self._found.query(expression, at)
 
 
 def metric_store(found: Environment) -> Prometheus:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from infra.release.router import Router, Routing
-from infra.release.state import Event, EventKind, Run
+from infra.release.state import Event, EventKind, Phase, Run
+from infra.release.typed import typed
 from infra.stack.outputs import Colour
 
 
@@ -16,8 +17,19 @@ def drift(run: Run, live: Routing, *allowed: int) -> Event | None:
     return Event(
         EventKind.DRIFT,
         f"the live weights are {live.text()}, this release wrote {wanted}: somebody changed them by hand. "
-        "Nothing was touched. `superagent release resume` writes the intended weights again and goes on, "
-        "`superagent release abort` gives all traffic back to the old colour",
+        f"Nothing was touched. {_ways_out(run)}",
+    )
+
+
+def _ways_out(run: Run) -> str:
+    resume, abort = (f"`{typed(verb, run.environment)}`" for verb in ("resume", "abort"))
+    if run.phase is Phase.LAUNCH:
+        return f"Give {run.old} all traffic and {resume}, or {abort} gives it all traffic"
+    if run.phase is Phase.WITHDRAW:
+        return f"{run.new} stays up, and this release has ended; give one colour all traffic by hand"
+    return (
+        f"{resume} writes the intended weights again and goes on, "
+        f"{abort} gives all traffic back to the old colour"
     )
 
 

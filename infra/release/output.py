@@ -11,6 +11,7 @@ from infra.errors import OperationFailed, UserError
 from infra.release import explain
 from infra.release.journal import Journal
 from infra.release.state import Phase, Run
+from infra.release.typed import typed
 from infra.release.wiring import Tool
 
 
@@ -42,10 +43,11 @@ def finish(run: Run, as_json: bool, wanted: Phase = Phase.SUCCEEDED) -> None:
         raise OperationFailed(f"{run.kind.capitalize()} of {run.version} {run.phase}{why}")
     if as_json:
         return
+    resume = typed("resume", run.environment)
     texts = {
         Phase.SUCCEEDED: f"{run.version} has all traffic on {run.new}.",
         Phase.ABORTED: f"{run.old_image or 'The old version'} has all traffic on {run.old} again.",
-        Phase.PAUSED: f"{run.version} is paused at {run.weight} %; `superagent release resume` goes on.",
+        Phase.PAUSED: f"{run.version} is paused at {run.weight} %; `{resume}` goes on.",
     }
     console.out.print(texts.get(run.phase, f"{run.version}: {run.phase}."), soft_wrap=True)
 

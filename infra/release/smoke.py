@@ -32,6 +32,11 @@ class SmokeTests:
     model: str = ""
     """What `${model}` stands for; empty: the new colour's own list of models decides, once."""
 
+    def prepare(self) -> None:
+        """Read the key, if a scenario needs one. Raises `UserError`: better now than half-way."""
+        if not all(one.anonymous for one in self.scenarios):
+            self.api_key()
+
     def ready(self) -> bool:
         """Whether the idle colour answers through the test listener; its data plane takes a moment."""
         try:

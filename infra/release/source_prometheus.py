@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import urlencode, urlsplit
 
 import boto3
@@ -89,11 +89,17 @@ def _signed(url: str, body: str, headers: dict[str, str], region: str) -> dict[s
     return dict(request.headers.items())
 
 
+class Store(Protocol):
+    """What answers instant queries."""
+
+    def query(self, expression: str, at: float) -> list[dict[str, Any]]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class PrometheusSource:
     """Samples of a colour by range increases that end now."""
 
-    store: Prometheus
+    store: Store
     environment: str
     interval: float = 15.0
 

@@ -15,6 +15,7 @@ from infra.release import plan
 from infra.release.journal import Ask, RunInProgress, describe
 from infra.release.lease import SKEW, LeaseHeld, owner_name
 from infra.release.state import Event, EventKind, Kind, Phase, Run
+from infra.release.typed import typed
 from infra.release.wiring import Tool
 from infra.stack.outputs import COLOURS, Colour
 
@@ -25,12 +26,12 @@ def propose(tool: Tool, kind: Kind, version: str, image: str, force: str) -> Run
     """The run that would be made now: which colour is live, and what it runs."""
     live = tool.router.read()
     carrying = [colour for colour in COLOURS if live.weights[colour] > 0]
-    if len(carrying) != 1 and not force:
+    if len(carrying) != 1:
         raise UserError(
             f"The listener splits traffic ({live.text()}), and no release is under way.",
-            "Give one colour all of it by hand, or release with --force REASON to build on the larger one.",
+            "Give one colour all of it by hand, then try again.",
         )
-    old: Colour = max(COLOURS, key=lambda colour: live.weights[colour])
+    old: Colour = carrying[0]
     now = tool.clock.now()
     return Run(
         run_id=f"{int(now * 1000):013d}-{uuid.uuid4().hex[:6]}",
@@ -60,7 +61,8 @@ def begin(tool: Tool, run: Run) -> Run:
         tool.lease.give_back()
         raise UserError(
             f"Release of {other.run.version} ({other.run.run_id}) has not ended: it is at {other.run.phase}.",
-            "Go on with `superagent release resume`, or give up with `superagent release abort`.",
+            f"Go on with `{typed('resume', run.environment)}`, or give up with "
+            f"`{typed('abort', run.environment)}`.",
         ) from None
     return run
 
@@ -72,7 +74,8 @@ def take_lease(tool: Tool, reason: str) -> None:
     except LeaseHeld as held:
         raise UserError(
             f"{held}: {held.holder.reason}.",
-            "Wait for it (`superagent release status`); if that process is gone, the lease ends by itself.",
+            f"Wait for it (`{typed('status', tool.outputs.environment)}`); if that process is gone, "
+            "the lease ends by itself.",
         ) from None
 
 
@@ -90,7 +93,8 @@ def current(tool: Tool) -> Run:
     run = tool.journal.current()
     if run is None:
         raise UserError(
-            "There has been no release here yet.", "Start one: `superagent release start --version v2`."
+            f"There has been no release here yet ({tool.outputs.environment}).",
+            "Start one: `superagent release start`; --stack names another environment.",
         )
     return run
 
@@ -102,16 +106,20 @@ def ask(tool: Tool, kind: EventKind, reason: str, watch: Watch, wait: bool) -> R
     """
     run = current(tool)
     if run.ended:
-        raise UserError(f"Release {run.run_id} has ended: {run.phase}.", "See `superagent release history`.")
+        raise UserError(
+            f"Release {run.run_id} has ended: {run.phase}.", f"See `{typed('history', run.environment)}`."
+        )
     if not plan.accepts(run, kind):
-        raise UserError(f"A release in phase {run.phase} cannot {kind}.", "See `superagent release status`.")
+        raise UserError(
+            f"A release in phase {run.phase} cannot {kind}.", f"See `{typed('status', run.environment)}`."
+        )
     mine = Ask(uuid.uuid4().hex, kind, reason, owner_name())
     tool.journal.post(run.run_id, mine)
     while True:
         holder = tool.lease.holder()
         now = tool.clock.now()
         if holder is None or holder.expires_at + SKEW <= now:
-            return _take_over(tool, run.run_id, watch) if wait else _apply(tool, run.run_id, mine)
+            return _take_over(tool, run.run_id, watch) if wait else _apply(tool, run.run_id, mine, watch)
         waiting = tool.journal.asked(run.run_id)
         if waiting is None or waiting.ask_id != mine.ask_id:
             return follow(tool, run.run_id, watch) if wait else _read(tool, run.run_id)
@@ -163,7 +171,7 @@ def detach(stack: str, smoke: Path | None = None) -> int:
     return process.pid
 
 
-def _apply(tool: Tool, run_id: str, mine: Ask) -> Run:
+def _apply(tool: Tool, run_id: str, mine: Ask, watch: Watch) -> Run:
     """Follow an ask in the journal alone, where no controller drives the run."""
     take_lease(tool, mine.kind)
     try:
@@ -171,9 +179,10 @@ def _apply(tool: Tool, run_id: str, mine: Ask) -> Run:
         event = Event(mine.kind, f"{mine.reason or 'asked'} ({mine.by})")
         run, _ = plan.advance(run, event, tool.clock.now())
         tool.journal.write(run, tool.lease, describe(event), taken=mine)
+        # Whoever drives it next announces what it finds, but nobody drives one that has ended.
+        return tool.controller(tool.effects(), watch).drive(run) if run.ended else run
     finally:
         tool.lease.give_back()
-    return run
 
 
 def _take_over(tool: Tool, run_id: str, watch: Watch) -> Run:

@@ -13,6 +13,7 @@ from infra.release import explain, plan
 from infra.release.router import Target
 from infra.release.sample import Sample
 from infra.release.state import Phase, Run
+from infra.release.typed import typed
 from infra.release.verdict import Judgement
 from infra.release.wiring import Tool
 from infra.stack.outputs import COLOURS, Colour
@@ -74,14 +75,15 @@ def take(tool: Tool) -> Picture:
 
 def next_action(tool: Tool, run: Run | None, drain: int) -> str:
     """What happens next, or what a person can do."""
+    environment = tool.outputs.environment
     if run is None:
-        return "superagent release start --version …"
+        return f"{typed('start', environment)} --version …"
     if run.phase is Phase.PAUSED:
-        return "superagent release resume | promote | abort"
+        return typed("resume | promote | abort", environment)
     if run.phase is Phase.SUCCEEDED:
-        return "superagent release rollback goes back to the version before"
+        return f"{typed('rollback', environment)} goes back to the version before"
     if run.ended:
-        return "superagent release start --version …"
+        return f"{typed('start', environment)} --version …"
     return explain.describe(run, plan.effects(run)[0], tool.profile, drain)
 
 

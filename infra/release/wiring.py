@@ -21,6 +21,7 @@ from infra.release.lease import Lease
 from infra.release.migrations import MigrationRules
 from infra.release.router import Router
 from infra.release.sample import Source
+from infra.release.secret_file import one_line
 from infra.release.settings import Profile, of_stack
 from infra.release.smoke import SmokeTests
 from infra.release.state import Run
@@ -126,8 +127,12 @@ def _smoke_key(found: Environment) -> str:
             "Put one with permission `chat` in a file and name it in SUPERAGENT_SMOKE_KEY_FILE.",
         )
     try:
-        return path.read_text().strip()
+        return one_line(path)
     except OSError as failed:
         raise UserError(
             f"The smoke key {path} cannot be read: {failed.strerror}.", "Mend the path."
+        ) from None
+    except ValueError as wrong:
+        raise UserError(
+            f"The smoke key cannot be used: {wrong}.", "Leave nothing but the key in it."
         ) from None

@@ -78,7 +78,9 @@ def test_a_notification_says_what_where_and_what_next(tmp_path: Path) -> None:
 
 def test_a_channel_that_is_down_is_named_and_the_others_still_hear(tmp_path: Path) -> None:
     said: list[str] = []
-    down = GrafanaAnnotations("http://127.0.0.1:1", "secret-token")
+    token = tmp_path / "token"
+    token.write_text("secret-token\nand what no header can hold")
+    down = GrafanaAnnotations("http://127.0.0.1:1", token)
     announcements(Sns(away=True), tmp_path, said, down).announce(RUN)
     assert [line.split()[0] for line in said] == ["SNS", "Grafana"]
     assert (tmp_path / "superagent_release.prom").exists()
@@ -104,7 +106,8 @@ def test_waiting_for_the_last_clients_is_not_a_release_in_progress(tmp_path: Pat
 def test_grafana_gets_an_annotation_with_tags(tmp_path: Path, grafana: Any) -> None:
     url, seen = grafana
     said: list[str] = []
-    announcements(Sns(), tmp_path, said, GrafanaAnnotations(url, "token")).announce(RUN)
+    (tmp_path / "token").write_text("token\n")
+    announcements(Sns(), tmp_path, said, GrafanaAnnotations(url, tmp_path / "token")).announce(RUN)
     ((headers, body),) = seen
     assert (headers["path"], headers["Authorization"]) == ("/grafana/api/annotations", "Bearer token")
     assert body["tags"] == ["release", "local", "green", "preflight"]
@@ -122,4 +125,4 @@ def test_annotations_are_off_until_they_are_configured(
     monkeypatch.setenv("SUPERAGENT_GRAFANA_TOKEN_FILE", str(token))
     found = GrafanaAnnotations.from_environment()
     assert found is not None
-    assert found.token == "t"
+    assert found.token_file == token

@@ -341,6 +341,13 @@ def test_an_image_that_was_never_pushed_is_not_found(subject: Subject) -> None:
 # what only one of them has
 
 
+def test_open_requests_of_a_process_that_does_not_say_are_unknown_and_not_none(world: World) -> None:
+    for subject in local_fleet(world):
+        assert subject.fleet.in_flight("blue") == 0  # nothing runs, so nothing is open
+        running(subject.fleet, "blue", "green", V1)
+        assert subject.fleet.in_flight("blue") is None  # no page answers on its port
+
+
 @pytest.fixture
 def groups(tmp_path: Path) -> Iterator[AsgFleet]:
     with new_world(tmp_path) as world:

@@ -227,6 +227,9 @@ class WorldSmoke:
     world: World
     router: Router
 
+    def prepare(self) -> None:
+        return
+
     def ready(self) -> bool:
         return True
 

@@ -36,6 +36,20 @@ ROWS: Final = (
         (PLAN + "test_abort_while_the_old_colour_goes_away_starts_it_again_before_it_gets_traffic",),
     ),
     Mutation(
+        "an old colour that was told to go is started again whatever the weights say",
+        "infra/release/plan.py",
+        "    return replace(run, phase=Phase.RETIRE, retiring=True)",
+        "    return replace(run, phase=Phase.RETIRE)",
+        (WHOLE + "test_traffic_given_back_by_hand_to_a_colour_that_is_going_away_does_not_take_the_other_one_down",),
+    ),
+    Mutation(
+        "an owner that was overtaken while it looked changes no traffic",
+        "infra/release/effects.py",
+        "        self.fence()\n        seconds = run.stickiness_seconds",
+        "        seconds = run.stickiness_seconds",
+        (LOOKS + "test_an_owner_whose_looks_took_longer_than_its_lease_writes_and_stops_nothing",),
+    ),
+    Mutation(
         "weights are restored only onto a colour that can take them",
         "infra/release/effects.py",
         "if live.weights != run.weights(0) and self.router.healthy(run.old) == 0:",
@@ -185,8 +199,8 @@ ROWS: Final = (
     Mutation(
         "a release needs a healthy way back",
         "infra/release/effects.py",
-        "if (sick := guard.unhealthy(self.router, run.old)) and not run.force:",
-        "if (sick := guard.unhealthy(self.router, run.old)) and False:",
+        'if sick and not run.force and run.kind != "rollback":',
+        "if False:",
         (WHOLE + "test_nothing_starts_without_a_healthy_way_back_unless_forced",),
     ),
     Mutation(
