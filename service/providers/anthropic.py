@@ -145,11 +145,12 @@ class Anthropic:
 class _StreamState:
     """Turns their events into ours and remembers what the end needs."""
 
-    __slots__ = ("_calls", "_finish", "_first", "_last", "_model", "_stop", "seen_token", "stopped")
+    __slots__ = ("_bare", "_calls", "_finish", "_first", "_last", "_model", "_stop", "seen_token", "stopped")
 
     def __init__(self, model: str) -> None:
         self._model = model
         self._calls: dict[int, int] = {}  # their block -> our tool call
+        self._bare: dict[int, Any] = {}  # their block -> input it began with, while no other came
         self._first: reply.WireUsage | None = None
         self._last: reply.WireUsage | None = None
         self._finish: FinishReason = "stop"
@@ -174,6 +175,9 @@ class _StreamState:
             self._last = event.usage
             self._finish = reply.FINISH.get(delta.stop_reason or "", "stop")
             self._stop = delta.stop_sequence
+        elif event.type == "content_block_stop" and event.index in self._bare:
+            arguments = msgspec.json.encode(self._bare.pop(event.index) or {}).decode()
+            return ToolCallDelta(self._calls[event.index], arguments)
         elif event.type == "message_stop":
             self.stopped = True
         return None
@@ -184,6 +188,7 @@ class _StreamState:
     def _block(self, index: int, block: reply.WireBlock) -> StreamEvent | None:
         if block.type == "tool_use":
             self._calls[index] = call = len(self._calls)
+            self._bare[index] = block.input
             return ToolCallStart(call, block.id, block.name)
         if block.type == "redacted_thinking":
             return ThinkingDelta(redacted=block.data)
@@ -194,9 +199,10 @@ class _StreamState:
             return TextDelta(delta.text)
         if delta.type == "input_json_delta":
             call = self._calls.get(index)
-            return (
-                ToolCallDelta(call, delta.partial_json) if call is not None and delta.partial_json else None
-            )
+            if call is None or not delta.partial_json:
+                return None
+            self._bare.pop(index, None)
+            return ToolCallDelta(call, delta.partial_json)
         if delta.type == "thinking_delta":
             return ThinkingDelta(delta.thinking)
         if delta.type == "signature_delta":

@@ -230,7 +230,9 @@ class ThinkingDelta(Struct, frozen=True, gc=False):
 
 
 class ToolCallStart(Struct, frozen=True, gc=False):
-    """`index` counts tool calls from 0; calls may interleave only where the provider does so."""
+    """`index` counts tool calls from 0; calls may interleave only where the provider does so. At least one
+    `ToolCallDelta` follows: the arguments of a call without any are "{}".
+    """
 
     index: int
     id: str

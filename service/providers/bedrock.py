@@ -116,6 +116,7 @@ class Bedrock:
         reason: str | None = None
         usage = None
         calls: dict[int, int] = {}
+        bare: set[int] = set()  # blocks of calls whose arguments have not come
         whole = False
         try:
             while (batch := await source.batch()) is not None:
@@ -127,8 +128,11 @@ class Bedrock:
                         reason = frame.stop_reason
                     elif name == b"metadata":
                         usage = frame.usage
+                    elif name == b"contentBlockStop":
+                        if frame.content_block_index in bare:
+                            yield ToolCallDelta(calls[frame.content_block_index], "{}")
                     else:
-                        event = _event(frame, calls)
+                        event = _event(frame, calls, bare)
                         if event is not None:
                             source.seen_token = True
                             yield event
@@ -194,19 +198,23 @@ class Bedrock:
         return wire.FINISH.get(reason, "stop")
 
 
-def _event(frame: wire.WireFrame, calls: dict[int, int]) -> StreamEvent | None:
-    """One event of ours from a block's start or delta; `calls` maps their block to our tool call."""
+def _event(frame: wire.WireFrame, calls: dict[int, int], bare: set[int]) -> StreamEvent | None:
+    """One event of ours from a block's start or delta; `calls` maps their block to our tool call, `bare` has
+    those without arguments.
+    """
     index = frame.content_block_index
     if frame.start is not None and frame.start.tool_use is not None:
         calls[index] = len(calls)
+        bare.add(index)
         return ToolCallStart(calls[index], frame.start.tool_use.tool_use_id, frame.start.tool_use.name)
     delta = frame.delta
     if delta is None:
         return None
     if delta.text is not None:
         return TextDelta(delta.text)
-    if delta.tool_use is not None and index in calls:
-        return ToolCallDelta(calls[index], str(delta.tool_use.input or ""))
+    if delta.tool_use is not None and delta.tool_use.input and index in calls:
+        bare.discard(index)
+        return ToolCallDelta(calls[index], str(delta.tool_use.input))
     reasoning = delta.reasoning_content
     if reasoning is not None:
         return ThinkingDelta(reasoning.text, reasoning.signature, reasoning.redacted_content)

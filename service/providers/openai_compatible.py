@@ -99,6 +99,8 @@ class OpenAICompatible:
         if not state.done and state.finish is None:
             raise self._upstream.cut()
         finish = self._finish(state.finish, bool(state.calls), state.refused)
+        for index in sorted(state.bare):
+            yield ToolCallDelta(index, "{}")
         yield StreamEnd(finish, state.usage or state.estimate())
 
     async def embed(self, request: EmbeddingRequest, deadline: float) -> EmbeddingResponse:
@@ -147,13 +149,16 @@ class OpenAICompatible:
 class _StreamState:
     """Turns chunks into events and remembers what the end needs."""
 
-    __slots__ = ("_ids", "_request", "_started", "calls", "done", "finish", "refused", "usage", "written")
+    __slots__ = (
+        "_ids", "_request", "_started", "bare", "calls", "done", "finish", "refused", "usage", "written",
+    )  # fmt: skip
 
     def __init__(self, request: CanonicalRequest) -> None:
         self._request = request
         self._started = False
         self._ids: dict[str, int] = {}
         self.calls: dict[int, int] = {}  # the server's index -> ours
+        self.bare: set[int] = set()  # ours whose arguments have not come
         self.done = False
         self.finish: str | None = None
         self.refused = False
@@ -199,9 +204,11 @@ class _StreamState:
             index = self.calls.get(key)
             if index is None:
                 index = self.calls[key] = len(self.calls)
+                self.bare.add(index)
                 out.append(ToolCallStart(index, call.id or f"call_{index}", call.function.name or ""))
             if call.function.arguments:
                 text = call.function.text()
+                self.bare.discard(index)
                 self.written += len(text)
                 out.append(ToolCallDelta(index, text))
 
