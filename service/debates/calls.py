@@ -162,9 +162,9 @@ class Calls:
         finally:
             step.attempts += len(ctx.attempts)
             step.provider, step.model = ctx.provider or step.provider, ctx.model or target
+            step.cost_usd += ctx.cost_usd  # also of a call that was given up
         step.status, step.error = "ok", ""
         step.input_tokens, step.output_tokens = usage.input_tokens, usage.output_tokens
-        step.cost_usd = ctx.cost_usd
         return answered
 
     async def _admitted(self, plan: Plan, tokens: int, reserved: int, deadline: float) -> Decision | None:

@@ -171,6 +171,8 @@ class HttpUpstream:
             if not 200 <= response.status < 300:
                 try:
                     raw = await response.read_all(ERROR_BODY_LIMIT, first_due)
+                except UpstreamError:
+                    raw = b""  # the status says enough
                 finally:
                     response.close()
                 raise self.refused(response.status, response.headers, raw)

@@ -150,7 +150,7 @@ class Dispatcher:
             if not_before:
                 if not await self._reached(not_before, ctx.deadline):
                     continue
-            elif self._clock() >= ctx.deadline:
+            elif self._clock() >= ctx.deadline or (ctx.attempts and _being_asked(target, ctx)):
                 continue
             pending = self.begin(target, ctx)
             if pending is None:
@@ -171,7 +171,7 @@ class Dispatcher:
                 failed.add(target, error)
                 if not error.handling.failover:
                     raise
-                self._plan_again(plan, target, error, failed.of(target))
+                self._plan_again(plan, target, error, failed.of(target), ctx.deadline)
             except Exception as error:
                 unexpected = ProviderError(
                     "internal", f"adapter failed ({type(error).__name__})", provider=target.upstream.name
@@ -196,7 +196,12 @@ class Dispatcher:
         return True
 
     def _plan_again(
-        self, plan: list[tuple[Target, float]], target: Target, error: ProviderError, tries: int
+        self,
+        plan: list[tuple[Target, float]],
+        target: Target,
+        error: ProviderError,
+        tries: int,
+        deadline: float,
     ) -> None:
         config = self._config
         if not error.handling.retry or tries >= config.tries_per_target:
@@ -205,14 +210,20 @@ class Dispatcher:
         at_once = error.kind in PASSING and told <= config.backoff_cap
         if not at_once and error.kind == "timeout" and plan:
             return
-        if not self.budget.spend():
+        moment = self._clock() + told + full_jitter(tries, config.backoff_base, config.backoff_cap, self._rng)
+        if moment >= deadline or not self.budget.spend():  # nothing is spent on a repeat that cannot be
             return
-        wait = told + full_jitter(tries, config.backoff_base, config.backoff_cap, self._rng)
-        again = (target, self._clock() + wait)
+        again = (target, moment)
         if at_once:
             plan.insert(0, again)
         else:
             plan.append(again)
+
+
+def _being_asked(target: Target, ctx: CallContext) -> bool:
+    """By the other run of a hedged call: to ask twice would be paid twice and tell nothing new."""
+    name = target.upstream.name
+    return any(one.outcome == "open" and one.provider == name for one in ctx.attempts)
 
 
 def _tell_skipped(target: Target, ctx: CallContext) -> None:

@@ -115,8 +115,8 @@ ROWS: Final = (
     Mutation(
         "repeats have a budget",
         "service/routing/dispatch.py",
-        "        if not self.budget.spend():\n            return\n",
-        "",
+        "if moment >= deadline or not self.budget.spend():",
+        "if moment >= deadline:",
         (DISPATCH + "test_repeats_have_a_budget_so_that_an_outage_is_not_multiplied",),
     ),
     Mutation(

@@ -111,3 +111,12 @@ async def test_who_never_stops_sending_is_timed_out_all_the_same(data: bytes, be
             pass
     assert caught.value.kind == "timeout"
     await upstream.close()
+
+
+async def test_a_refusal_whose_body_is_cut_is_that_refusal(ask: Ask) -> None:
+    async def refuses(server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.request(reader)
+        writer.write(b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 99\r\n\r\n{")
+
+    async with raw_server(refuses) as server:
+        assert await kind_of_end(server, ask(), stream=True) == "rate_limited"

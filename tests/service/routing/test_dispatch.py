@@ -89,6 +89,14 @@ async def test_repeats_have_a_budget_so_that_an_outage_is_not_multiplied() -> No
     assert 200 <= len(stage.providers["a"].calls) <= 200 * 1.1 + 6
 
 
+async def test_a_pause_beyond_the_deadline_spends_no_repeat() -> None:
+    stage = Stage("a", tries_per_target=2, retry_budget_floor=1.0, retry_budget_ratio=0.0)
+    stage.script("a", ProviderError("rate_limited", "slow down", retry_after=1_000.0), "overloaded")
+    with pytest.raises(ProviderError):
+        await stage.ask()
+    assert await stage.ask() == "a"  # the repeat is there for a fault that passes
+
+
 async def test_an_open_breaker_is_skipped_and_closed_again_by_two_probes() -> None:
     stage = Stage("a", "b", tries_per_target=1)
     stage.script("a", *["internal"] * 5)

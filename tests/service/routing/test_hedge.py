@@ -111,6 +111,24 @@ async def test_the_first_may_still_win_when_the_second_fails() -> None:
     assert await call == "a"
 
 
+async def test_a_failover_does_not_ask_again_who_is_being_asked() -> None:
+    stage = Stage("a", "b", hedge_after=0.001, tries_per_target=1)
+    gates = [Gate(stage.providers[name]) for name in "ab"]
+    stage.script("a", "overloaded")
+    ctx = stage.context()
+    call = asyncio.create_task(stage.ask(ctx))
+    for gate in gates:
+        await gate.reached.wait()
+    gates[0].opened.set()
+    while ctx.attempts[0].outcome == "open":
+        await asyncio.sleep(0)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    gates[1].opened.set()
+    assert await call == "b"
+    assert [(one.provider, one.outcome) for one in ctx.attempts] == [("a", "overloaded"), ("b", "ok")]
+
+
 async def test_hedges_stop_when_the_budget_is_spent() -> None:
     stage = Stage("a", "b", hedge_after=0.001, retry_budget_floor=1.0, retry_budget_ratio=0.0)
     gate = Gate(stage.providers["a"])
