@@ -131,7 +131,8 @@ class Bucket:
             found = json.loads(document or b"")
             measured = {name: found[name] for name in ("rpo_seconds", "rto_seconds")}
             told = {name: None if value is None else float(value) for name, value in measured.items()}
-            datetime.fromisoformat(found["started_at"])
+            if datetime.fromisoformat(found["started_at"]).tzinfo is None:
+                raise ValueError(found["started_at"])
             passed = found["passed"] is True and (self.check is None or genuine(found, self.check))
         except (ValueError, KeyError, TypeError):
             return {"passed": False, "started_at": "", "rpo_seconds": None, "rto_seconds": None}

@@ -158,7 +158,10 @@ def test_a_failed_drill_keeps_the_time_of_the_last_one_that_passed(cloud: Cloud,
     assert drills.last_success == datetime.fromisoformat(REPORT.started_at).timestamp()
 
 
-@pytest.mark.parametrize("document", [b"", b"[]", b"{}", b'{"passed": true}', b"\xff"])
+NO_ZONE = b'{"passed": true, "rpo_seconds": 1, "rto_seconds": 1, "started_at": "2026-11-23T03:00:00"}'
+
+
+@pytest.mark.parametrize("document", [b"", b"[]", b"{}", b'{"passed": true}', b"\xff", NO_ZONE])
 def test_a_report_that_cannot_be_read_did_not_pass(cloud: Cloud, document: bytes) -> None:
     cloud.store.put(f"{facts.REPORTS}a.json", document)
     drills = Bucket(cloud.store).drills()
