@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 from botocore.exceptions import BotoCoreError, ClientError
+from rich.markup import escape
 
 from infra import console
 from infra.advise import change as changes
@@ -193,7 +194,7 @@ def _drive(tool: Tool, change: Change) -> Change:
     ended = tool.driver(lambda text: console.err.print(f"  {text}", markup=False)).run(change)
     verdict = (ended.effect or {}).get("reason", ended.note)
     mark = "[green]✓[/green] kept" if ended.phase == "kept" else "[yellow]↶[/yellow] taken back"
-    console.err.print(f"{mark}: {ended.action.text()}; {verdict}")
+    console.err.print(f"{mark}: {ended.action.text()}; {escape(verdict)}")
     return ended
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -29,20 +30,20 @@ def report(seen: Observed, found: Sequence[Bottleneck], advice: Sequence[Recomme
         f"{seen.environment}: the last {_minutes(seen.seconds)}, data of {_minutes(seen.covered)}; "
         f"{seen.requests:.0f} requests, {money(seen.cost_usd)}"
     ]
-    parts += [f"[yellow]![/yellow] not read: {one}" for one in seen.unread]
+    parts += [f"[yellow]![/yellow] not read: {escape(one)}" for one in seen.unread]
     parts += [_endpoints(seen), _providers(seen), _processes(seen), _rest(seen)]
     parts.append(Text("Bottlenecks", style="bold"))
     if not found:
         parts.append("  none that the numbers prove")
     for one in found:
-        parts.append(f"  [bold]{one.summary}[/bold]")
+        parts.append(f"  [bold]{escape(one.summary)}[/bold]")
         parts += [Text(f"    {line}") for line in one.evidence]
     parts.append(Text("Recommendations", style="bold"))
     if not advice:
         parts.append("  none")
     for number, tip in enumerate(advice, start=1):
         safe = "  [green](--apply does it)[/green]" if tip.action is not None else ""
-        parts.append(f"  {number}. [{COLOURS[tip.priority]}]{tip.priority}[/] {tip.title}{safe}")
+        parts.append(f"  {number}. [{COLOURS[tip.priority]}]{tip.priority}[/] {escape(tip.title)}{safe}")
         parts.append(Text(f"     because {tip.because}; expected: {tip.expect}"))
         if tip.action is None:
             parts.append(Text(f"     how: {tip.how}"))

@@ -159,7 +159,7 @@ def _show(report: dict[str, Any], as_json: bool) -> None:
         console.print_json(report)
         return
     for line in _lines(report, ""):
-        console.out.print(line)
+        console.out.print(line, markup=False)
 
 
 def _lines(value: dict[str, Any], indent: str) -> list[str]:

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from infra.advise import commands
 from infra.advise.change import plan
 from infra.advise.tool import Tool
+from infra.errors import OperationFailed
 from infra.release.journal import Journal
 from infra.release.router import Routing
 from infra.release.source_prometheus import StoreDown
@@ -141,6 +142,21 @@ def test_what_makes_it_worse_is_taken_back_and_ends_with_1(advise: Typed) -> Non
     assert "was taken back" in done.output
     assert advise.world.settings == {"cache_seconds": 0}
     assert advise.tool.lease.holder() is None
+
+
+@pytest.mark.parametrize(("call", "words"), [("read", ()), ("put", ("--apply",))])
+def test_what_a_service_answers_is_told_word_for_word(
+    advise: Typed, monkeypatch: pytest.MonkeyPatch, call: str, words: tuple[str, ...]
+) -> None:
+    """A bracket in it is no markup: it may not end the report, nor the taking back of a change."""
+
+    def refuses(*_: object) -> None:
+        raise OperationFailed("The service's settings: it answered 403. [/hover] [bold]")
+
+    monkeypatch.setattr(type(advise.world), call, refuses)
+    done = advise(*words)
+    assert isinstance(done.exception, SystemExit | None), done.output
+    assert "it answered 403. [/hover] [bold]" in " ".join(done.output.split())
 
 
 @pytest.mark.parametrize("words", [(), ("--apply",), ("--json",)])

@@ -103,3 +103,11 @@ def test_a_restore_that_a_store_ends_says_so_and_that_it_can_go_on(
     assert done.exit_code == 1
     assert "The restore failed: consuming input failed: server closed" in done.output
     assert "The same command goes on with it." in done.output
+
+
+def test_names_in_a_report_are_told_word_for_word(place: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"rows_written_since": {'public."[/odd]"': 3}, "attributes": ["[bold]"]}
+    monkeypatch.setattr(postgres_restore, "perform", lambda *_: told)
+    done = CliRunner().invoke(main, ["restore", "--stack", "prod"])
+    assert done.exit_code == 0, done.exception
+    assert '[/odd]"' in done.output and "1. [bold]" in done.output
