@@ -17,6 +17,7 @@ from infra.recovery import (
     create,
     cutover,
     elasticache,
+    failures,
     ledger,
     prune,
     rds,
@@ -34,7 +35,7 @@ stack_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=failures.Group, context_settings={"help_option_names": ["-h", "--help"]})
 def backup() -> None:
     """Make, list, verify and prune backups. `superagent restore` brings one back.
 

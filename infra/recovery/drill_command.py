@@ -11,13 +11,13 @@ from infra import console
 from infra.errors import OperationFailed, UserError
 from infra.home import home
 from infra.local.layout import write
-from infra.recovery import context, drill, facts, report, signing, telemetry
+from infra.recovery import context, drill, facts, failures, report, signing, telemetry
 from infra.recovery.commands import json_option, stack_option
 from infra.recovery.context import Context
 from infra.recovery.report import Check, Report
 
 
-@click.command("drill", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("drill", cls=failures.Command, context_settings={"help_option_names": ["-h", "--help"]})
 @stack_option
 @click.option(
     "--from", "source", default="latest", show_default=True, metavar="latest|ID", help="Which backup."

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import click
 import psycopg
 import redis
 from botocore.exceptions import BotoCoreError, ClientError
@@ -29,3 +31,22 @@ def told(what: str, then: str = "") -> Iterator[None]:
     else:
         return
     raise OperationFailed(f"{what} failed: {reason}.{then and ' '}{then}")
+
+
+class Told:
+    """Mixed into a command or group of click: its verbs end with a sentence and not with a trace."""
+
+    after = ""
+    """What to do when one did."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with told(f"`{ctx.command_path}`", self.after):
+            return super().invoke(ctx)  # type: ignore[misc]
+
+
+class Command(Told, click.Command):
+    """A verb."""
+
+
+class Group(Told, click.Group):
+    """A group of verbs."""

@@ -28,15 +28,13 @@ from infra.recovery.postgres_restore import Request
 from infra.stack.pointer import Pointer
 
 
-class Command(click.Command):
-    """Says in one sentence what a store did to the restore, and that nothing of it is lost."""
+class Restore(failures.Command):
+    """Nothing that was restored is lost."""
 
-    def invoke(self, ctx: click.Context) -> Any:
-        with failures.told("The restore", "The same command goes on with it."):
-            return super().invoke(ctx)
+    after = "The same command goes on with it."
 
 
-@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Restore, context_settings={"help_option_names": ["-h", "--help"]})
 @stack_option
 @click.option(
     "--from", "source", default="latest", show_default=True, metavar="latest|ID", help="Which backup."

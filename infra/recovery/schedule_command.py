@@ -18,7 +18,7 @@ from infra import console
 from infra.errors import OperationFailed, UserError
 from infra.home import CHECKOUT
 from infra.local.children import end_with_parent
-from infra.recovery import context, turn
+from infra.recovery import context, failures, turn
 from infra.recovery.commands import json_option, stack_option
 from infra.stack import schedule
 from infra.stack.schedule import Job, Plan
@@ -48,7 +48,7 @@ def plan_options(command: Callable[..., None]) -> Callable[..., None]:
     return with_plan
 
 
-@click.group("schedule", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("schedule", cls=failures.Group, context_settings={"help_option_names": ["-h", "--help"]})
 def group() -> None:
     """What runs by itself: backup daily, verify, prune, a drill every week.
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from infra.cli import main
 from infra.errors import OperationFailed
-from infra.recovery import catalog, create, facts, ledger, postgres_restore
+from infra.recovery import catalog, create, drill, facts, ledger, postgres_restore, rds, turn
 from infra.recovery.context import Context
 from infra.recovery.manifest import Kind, Manifest
 from tests.infra.recovery.conftest import Cloud
@@ -101,7 +101,7 @@ def test_a_restore_that_a_store_ends_says_so_and_that_it_can_go_on(
     monkeypatch.setattr(postgres_restore, "perform", broken)
     done = CliRunner().invoke(main, ["restore", "--stack", "prod"])
     assert done.exit_code == 1
-    assert "The restore failed: consuming input failed: server closed" in done.output
+    assert "restore` failed: consuming input failed: server closed" in done.output
     assert "The same command goes on with it." in done.output
 
 
@@ -111,3 +111,25 @@ def test_names_in_a_report_are_told_word_for_word(place: Context, monkeypatch: p
     done = CliRunner().invoke(main, ["restore", "--stack", "prod"])
     assert done.exit_code == 0, done.exception
     assert '[/odd]"' in done.output and "1. [bold]" in done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "module", "name"),
+    [
+        (("backup", "snapshot", "--instance", "sa-db"), rds, "snapshot"),
+        (("backup", "list"), catalog, "entries"),
+        (("schedule", "run", "backup"), turn, "take"),
+        (("drill",), drill, "in_clean_process"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_what_aws_refuses_is_a_sentence_of_the_verb(
+    place: Context, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], module: Any, name: str
+) -> None:
+    def refused(*_: object) -> None:
+        raise ClientError({"Error": {"Code": "InvalidDBInstanceState", "Message": ""}}, "CreateDBSnapshot")
+
+    monkeypatch.setattr(module, name, refused)
+    done = CliRunner().invoke(main, [*words, "--stack", "prod"])
+    assert done.exit_code == 1
+    assert f"{words[0]}` failed: CreateDBSnapshot: InvalidDBInstanceState." in done.output
