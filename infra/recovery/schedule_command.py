@@ -126,13 +126,19 @@ def _work(job: Job, stack: str) -> None:
 def serve(plan: Plan, stack: str) -> None:
     """Run every job at its time until interrupted; a job that fails is told and tried at its next time."""
     context.load(stack)  # a wrong stack is told now and not at two in the morning
+    last = dict.fromkeys(NAMES, datetime.now(UTC))
+
+    def following(job: Job) -> datetime:
+        return schedule.following(job, last[job.name])
+
     while True:
-        now = datetime.now(UTC)
-        job = min(plan.jobs(), key=lambda one: schedule.following(one, now))
-        moment = schedule.following(job, now)
+        # By the last turn of each and not by the clock: what was due while another job ran is not forgotten.
+        job = min(plan.jobs(), key=following)
+        moment = following(job)
         console.err.print(f"Next: {job.name} at {moment:%Y-%m-%d %H:%M} UTC")
         while (left := (moment - datetime.now(UTC)).total_seconds()) > 0:
             time.sleep(min(60.0, left))  # in steps, so that a machine that slept notices
+        last[job.name] = max(moment, schedule.due(job, datetime.now(UTC)))
         command = [sys.executable, "-m", "infra.cli", *schedule.turn(job, stack)]
         environment = {**os.environ, **plan.environment()}
         if code := subprocess.run(command, cwd=CHECKOUT, env=environment, check=False).returncode:
