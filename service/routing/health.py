@@ -75,7 +75,7 @@ class HealthChecks:
             if permit is None:
                 return
         try:
-            await upstream.provider.check(self._clock() + CHECK_SECONDS)
+            await _ask(upstream, self._clock() + CHECK_SECONDS)
         except asyncio.CancelledError:
             if permit is not None:
                 breaker.release(permit)
@@ -91,3 +91,12 @@ class HealthChecks:
             if permit is not None:
                 breaker.success(permit)
         self._recorder.health(upstream.name, upstream.healthy)
+
+
+async def _ask(upstream: Upstream, deadline: float) -> None:
+    """Raises unless it is there: who says that we ask too often is."""
+    try:
+        await upstream.provider.check(deadline)
+    except ProviderError as error:
+        if error.kind != "rate_limited":
+            raise

@@ -178,6 +178,17 @@ def test_who_cannot_do_what_is_asked_is_left_out() -> None:
     assert misfit(able(context=200), request(max_tokens=99)) is None
 
 
+async def test_a_provider_that_is_asked_too_often_is_not_ill() -> None:
+    stage = Stage("a", "b")
+
+    async def busy(deadline: float) -> None:
+        raise ProviderError("rate_limited", "slow down", retry_after=9.0)
+
+    stage.providers["a"].check = busy  # type: ignore[method-assign]
+    await stage.router._checks.check_all()
+    assert stage.router.health()["a"].healthy and await stage.ask() == "a"
+
+
 # --- the file ---------------------------------------------------------------------------------------
 
 
