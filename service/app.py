@@ -285,5 +285,7 @@ def create_app(settings: Settings, router: Router | None = None) -> Service:
         from service.telemetry.routing import RoutingMetrics
 
         recorder = RoutingMetrics(metrics, AttemptLog(log))
-        router = ConfiguredRouter.from_file(settings.providers_file, recorder)
+        configured = router = ConfiguredRouter.from_file(settings.providers_file, recorder)
+        if unpriced := configured.unpriced():
+            log.write("warning", "models_without_price", {"models": unpriced})
     return Service(settings, metrics, log, router)

@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from service.providers.base import Usage
 
 CATALOG: Final = Path(__file__).with_name("catalog.toml")
 MILLION: Final = 1_000_000
+
+# Bedrock's inference profiles: a model, served from the regions of an area. Current models have no other name
+# there. Areas cost a tenth more than `global` (platform.claude.com, "Pricing", third-party platforms).
+AREAS: Final = frozenset({"us", "us-gov", "eu", "apac", "au", "ca", "jp", "global"})
+AREA_FACTOR: Final = 1.1
 
 
 class Price(Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,9 +78,15 @@ def catalog() -> dict[str, ModelInfo]:
 def find(model: str) -> ModelInfo | None:
     """By exact name, else by the longest known name that `model` extends with a date or version.
 
-    `claude-sonnet-4-5-20250929` is `claude-sonnet-4-5`; `gpt-5-mini` is not `gpt-5`.
+    `claude-sonnet-4-5-20250929` is `claude-sonnet-4-5`; `gpt-5-mini` is not `gpt-5`. Of Bedrock's names also
+    inference profiles (`eu.anthropic.…`) and their ARNs.
     """
     known = catalog()
+    if model.startswith("arn:"):
+        model = model.rpartition("/")[2]
+    area, _, rest = model.partition(".")
+    if area in AREAS and rest:
+        return _of_area(find(rest), 1.0 if area == "global" else AREA_FACTOR)
     if model in known:
         return known[model]
     name = model
@@ -87,3 +98,11 @@ def find(model: str) -> ModelInfo | None:
         if name in known:
             return known[name]
     return None
+
+
+def _of_area(info: ModelInfo | None, factor: float) -> ModelInfo | None:
+    if info is None or info.price is None or factor == 1.0:
+        return info
+    given = structs.asdict(info.price)
+    dearer = {name: round(usd * factor, 6) for name, usd in given.items() if usd is not None}
+    return structs.replace(info, price=Price(**dearer))

@@ -95,6 +95,11 @@ class Router:
         """Every model and alias a client may name."""
         return self._models.entries()
 
+    def unpriced(self) -> list[str]:
+        """Models that neither the catalog nor the file has a price for: budgets take them for free."""
+        entries = [one for one in self.models() if one.owned_by != "superagent"]
+        return [one.id for one in entries if one.info is None or one.info.price is None]
+
     def knows(self, name: str) -> bool:
         """Whether a client may name this model."""
         try:

@@ -49,6 +49,25 @@ def test_a_dated_name_is_the_model_it_dates(model: str, known_as: str) -> None:
     assert find(model) is catalog()[known_as]
 
 
+PROFILE = "anthropic.claude-sonnet-4-5-20250929-v1:0"
+
+
+@pytest.mark.parametrize(
+    ("model", "usd"),
+    [
+        (f"global.{PROFILE}", 3.0),
+        (f"eu.{PROFILE}", 3.3),
+        (f"arn:aws:bedrock:eu-west-1:123456789012:inference-profile/us.{PROFILE}", 3.3),
+    ],
+)
+def test_a_profile_of_bedrock_has_the_price_of_its_model(model: str, usd: float) -> None:
+    """Without it budgets would let everything pass: current models have no other name there."""
+    info = find(model)
+    assert info is not None and info.price is not None
+    assert info.price.cost(Usage(1_000_000)) == pytest.approx(usd)
+    assert find("eu.unknown") is None
+
+
 @pytest.mark.parametrize("model", ["gpt-5.4-pro", "gpt-5-codex", "claude", "gemini-2.5", "unknown", ""])
 def test_another_model_is_never_taken_for_a_cheaper_relative(model: str) -> None:
     assert find(model) is None

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from service.app import create_app
 from service.providers.base import Image, Message, ProviderError, ResponseFormat, Text, Tool, UnknownModel
 from service.providers.catalog import ModelInfo, Price
 from service.providers.config import AliasEntry, ConfigError, ProviderConfig, ProvidersConfig, parse_config
@@ -13,6 +15,7 @@ from service.routing.breaker import CircuitBreaker
 from service.routing.models import misfit
 from service.routing.router import Router
 from service.routing.target import Load, Target, Upstream
+from service.settings import load
 from tests.service.routing.scripted import Scripted, Stage, Time, request
 
 
@@ -257,6 +260,20 @@ def test_prices_of_the_file_win_over_the_catalog() -> None:
     )
     router = Router(ProvidersConfig(providers=(config,)))
     assert router.models()[0].info is not None and router.models()[0].info.price == Price(1, 2)
+
+
+def test_models_without_a_price_are_told_at_the_start(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Budgets take them for free, and nobody else says so."""
+    file = tmp_path / "providers.json"
+    models = ["gpt-5", "home-made", "own"]
+    provider = {"name": "a", "kind": "openai", "models": models, "prices": {"own": {"input": 0, "output": 0}}}
+    file.write_text(json.dumps({"providers": [provider], "aliases": {"best": ["a/home-made"]}}))
+    settings = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x", "PROVIDERS_FILE": str(file)}
+    create_app(load({f"SUPERAGENT_{name}": value for name, value in settings.items()}))
+    said = [line for line in capfd.readouterr().out.splitlines() if "models_without_price" in line]
+    assert len(said) == 1 and json.loads(said[0])["models"] == ["a/home-made"]
 
 
 def test_the_example_of_the_documentation_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
