@@ -92,6 +92,12 @@ def open_tool(stack: str, watch: float | None = None) -> Tool:
     found = environment.load(stack)
     outputs = found.outputs
     chosen = pace(outputs.compute)
+    if watch is not None and watch < chosen.watch:
+        raise UserError(
+            f"--watch {watch:.0f}s is too short for {stack}: pieces of {watch / chosen.pieces:.0f} s hold "
+            "too few scrapes, and what nobody can see is taken back.",
+            f"Give at least {chosen.watch:.0f}s, which is the default.",
+        )
     if watch is not None:
         chosen = replace(chosen, piece=watch / chosen.pieces)
     clock = SystemClock()

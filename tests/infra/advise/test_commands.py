@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from infra.advise import commands
+from infra.advise import commands, tool
 from infra.advise.change import plan
 from infra.advise.tool import Tool
 from infra.errors import OperationFailed
@@ -208,6 +209,16 @@ def test_bad_input_ends_with_2(advise: Typed, words: tuple[str, ...]) -> None:
     done = advise(*words)
     assert done.exit_code == 2
     assert repr(words[-1]) in done.output
+
+
+def test_a_watch_in_which_nothing_could_be_seen_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In AWS a scrape comes every 15 s: each change would be made, seen by nobody, and taken back."""
+    prod = SimpleNamespace(outputs=SimpleNamespace(compute="ec2"))
+    monkeypatch.setattr(tool.environment, "load", lambda _: prod)
+    done = CliRunner().invoke(commands.advise, ["--stack", "prod", "--apply", "--watch", "1m"])
+    assert done.exit_code == 2
+    assert "pieces of 8 s hold too few scrapes" in done.output
+    assert "Give at least 480s" in done.output
 
 
 def test_without_a_system_it_says_how_to_start_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
