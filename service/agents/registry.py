@@ -99,12 +99,15 @@ class Registry:
         return list(self._entries)
 
     def best(self, message: str) -> tuple[str, float] | None:
-        """The name and confidence of the surest agent, or None when a model should answer.
+        """The name and confidence of the surest agent, or None when a model should answer. One that takes no
+        message so long is not asked: whoever reads it does so while everybody else waits.
 
         The first one registered wins a tie, so the order of settings decides and not chance.
         """
         chosen: tuple[str, float] | None = None
         for name, entry in self._entries.items():
+            if len(message) > entry.agent.limits.max_characters:
+                continue
             confidence = self._confidence(entry.agent, message)
             if confidence >= CONFIDENT and (chosen is None or confidence > chosen[1]):
                 chosen = (name, confidence)

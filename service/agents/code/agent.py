@@ -7,7 +7,7 @@ from typing import Final
 
 from service.agents.base import AgentLimits, AgentRefused, AgentReply
 from service.agents.code.languages import GRAMMARS, Grammar, by_tag, guess
-from service.agents.code.snippets import Snippet, snippets
+from service.agents.code.snippets import Snippet, read
 
 MOST_SNIPPETS: Final = 20
 MOST_LINES: Final = 5_000
@@ -32,10 +32,9 @@ class CodeAnalysisAgent:
         Code alone is a coin's toss that goes to the agent only in a known language; a wish to have code
         written or explained belongs to a model.
         """
-        found = snippets(message)
+        found, words = read(message)
         if not found:
             return 0.0
-        words = _without_code(message, found)
         known = any(by_tag(snippet.tag) is not None for snippet in found)
         if _ASKS_FOR_REVIEW.search(words):
             return 0.95 if known else 0.7
@@ -47,7 +46,7 @@ class CodeAnalysisAgent:
         from service.agents.code import report
         from service.agents.code.analyse import analyse
 
-        found = snippets(message)
+        found, _ = read(message)
         if not found:
             raise AgentRefused("There is no code in the message: put it between ``` fences.")
         if len(found) > MOST_SNIPPETS:
@@ -67,9 +66,3 @@ def _grammar(snippet: Snippet) -> Grammar:
         known = ", ".join(sorted([one.name for one in GRAMMARS]))
         raise AgentRefused(f"The language {snippet.tag[:40]!r} is not known here; these are: {known}.")
     return grammar
-
-
-def _without_code(message: str, found: list[Snippet]) -> str:
-    for snippet in found:
-        message = message.replace(snippet.code, " ")
-    return re.sub(r"[`~]{3,}.*", " ", message)

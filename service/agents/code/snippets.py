@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
+
+_WORDS: Final = ("inline", "html_block")
+"""Tokens of the parser that hold text and no code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,19 +21,24 @@ class Snippet:
     code: str
 
 
-def snippets(message: str) -> list[Snippet]:
-    """The fenced code blocks of a message, also inside lists and quotes; empty ones are passed over."""
+def read(message: str) -> tuple[list[Snippet], str]:
+    """The fenced code blocks of a message, also inside lists and quotes, and what it says beside them; empty
+    blocks are passed over, and so are the words of a message that has no block.
+    """
     if "```" not in message and "~~~" not in message:
-        return []
-    return [
+        return [], ""
+    tokens = _markdown().parse(message)
+    found = [
         Snippet(tag=(token.info.split() or [""])[0].lower(), code=token.content)
-        for token in _markdown().parse(message)
+        for token in tokens
         if token.type == "fence" and token.content.strip()
     ]
+    return found, "\n".join([token.content for token in tokens if token.type in _WORDS])
 
 
 @cache
 def _markdown() -> MarkdownIt:
     from markdown_it import MarkdownIt  # on first use: a start should not pay for it
 
-    return MarkdownIt("commonmark")
+    # What stands inside a paragraph is of no interest, and takes most of the time.
+    return MarkdownIt("commonmark").disable("inline")

@@ -13,7 +13,7 @@ from service.agents.code.agent import MOST_LINES, MOST_SNIPPETS, CodeAnalysisAge
 from service.agents.code.analyse import analyse
 from service.agents.code.findings import Analysis
 from service.agents.code.languages import by_tag, guess
-from service.agents.code.snippets import snippets
+from service.agents.code.snippets import read
 
 CORPUS = Path(__file__).parent / "corpus"
 FILES = sorted(CORPUS.glob("*.txt"))
@@ -128,7 +128,7 @@ def test_fences_are_found_as_markdown_means_them() -> None:
     message = (
         "> ```py\n> a = 1\n> ```\n\n- list\n\n  ~~~js\n  let a\n  ~~~\n\n`inline` and ```not a fence```\n"
     )
-    assert [(one.tag, one.code) for one in snippets(message)] == [("py", "a = 1\n"), ("js", "let a\n")]
+    assert [(one.tag, one.code) for one in read(message)[0]] == [("py", "a = 1\n"), ("js", "let a\n")]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -169,3 +169,11 @@ def test_the_report_says_the_same_in_markdown_and_data() -> None:
     assert reply.report["summary"]["by_kind"] == {"syntax": 0, "security": 1, "performance": 0, "smell": 0}
     assert "- **high** line 1: eval() runs whatever text it is given." in reply.text
     assert "## Snippet 2: python, 1 lines, 0 findings\n\nNothing stands out." in reply.text
+
+
+def test_words_are_what_stands_beside_the_code() -> None:
+    """Also where the code says the same; and code that asks for a review is no wish for one."""
+    agent = CodeAnalysisAgent()
+    assert agent.can_handle("please\nreview\n\n```py\nreview\n```") == 0.95
+    assert agent.can_handle("what is this?\n\n```py\nreview = audit()\n```") == 0.3
+    assert agent.can_handle("> <b>review</b>\n>\n> ```py\n> a\n> ```") == 0.95

@@ -117,3 +117,10 @@ def test_a_plug_in_is_added_by_its_entry_point() -> None:
 async def test_the_built_in_agent_answers_through_the_registry() -> None:
     reply = await Registry([CodeAnalysisAgent()]).process("code-analysis", "```js\neval(x)\n```")
     assert reply.report["summary"]["findings"] == 1
+
+
+def test_an_agent_is_not_asked_about_a_message_that_it_takes_too_long_to_read() -> None:
+    """The question is asked between the requests of all others; a message may have eight megabytes."""
+    registry = Registry([Fake("short", 1.0, AgentLimits(max_characters=3)), Fake("long", 0.6)])
+    assert registry.best("1234") == ("long", 0.6)
+    assert registry.best("123") == ("short", 1.0)
