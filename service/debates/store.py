@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
+
 from service.auth.permissions import Principal
 from service.debates.records import (
     Claimed,
@@ -23,6 +25,9 @@ from service.storage.database import Database
 from service.storage.ledger import book
 from service.storage.usage import UsageRow
 
+UNREAD: Final = "no server here can read it"
+UNREAD_SECONDS: Final = 60.0
+"""How long after its deadline a debate that this version cannot read is left to others."""
 _CREATE_LOCK: Final = 0x5A_DE_BA_7E  # any number, the same on every node
 
 
@@ -92,17 +97,18 @@ class Store:
             self._lease_seconds,
             most,
         )
-        return [
-            Claimed(
-                Lease(row["id"], owner, row["epoch"]),
-                from_json(row["spec"], Spec),
-                from_json(row["principal"], Principal),
-                await self.steps(row["id"]),
-                row["left_seconds"],
-                row["age"],
-            )
-            for row in rows
-        ]
+        claimed = []
+        for row in rows:
+            lease = Lease(row["id"], owner, row["epoch"])
+            try:
+                spec, principal = from_json(row["spec"], Spec), from_json(row["principal"], Principal)
+                steps = await self.steps(row["id"])
+            except msgspec.ValidationError:  # another version's; it must not hold up those claimed with it
+                if row["left_seconds"] < -UNREAD_SECONDS:
+                    await self.finish(lease, "failed", {"stopped": "error", "error": UNREAD})
+                continue
+            claimed.append(Claimed(lease, spec, principal, steps, row["left_seconds"], row["age"]))
+        return claimed
 
     async def heartbeat(self, leases: list[Lease]) -> set[str]:
         """Prolong; returns the debates that are still ours."""
