@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from service.api.endpoint import Door, answer, body, path_parameter
+from service.api.endpoint import Door, answer, body, in_utc, path_parameter
 from service.api.errors import ApiError
 from service.api.exchange import Exchange
 from service.api.gate import Gate
@@ -64,14 +64,15 @@ class Admin:
         wanted = await body(exchange, NEW_KEY)
         if "\0" in wanted.name:
             raise ApiError(400, "'name' must not hold NUL.", param="name")
-        if wanted.expires_at is not None and wanted.expires_at <= datetime.now(UTC):
+        expires = in_utc(wanted.expires_at, "expires_at") if wanted.expires_at is not None else None
+        if expires is not None and expires <= datetime.now(UTC):
             raise ApiError(400, "'expires_at' lies in the past.", param="expires_at")
         key, row = await self._keys.create(
             wanted.name,
             sorted(set(wanted.permissions)),
             limits=wanted.limits,
             budget_usd=wanted.budget_usd,
-            expires_at=wanted.expires_at,
+            expires_at=expires,
         )
         await self._note(exchange, admin, "key_created", key=row["id"])
         await answer(exchange, {**row, "key": key}, 201)
@@ -90,9 +91,12 @@ class Admin:
     async def revoke(self, exchange: Exchange) -> None:
         admin = await self._door.enter(exchange, "admin")
         key_id = path_parameter(exchange, "id")
-        if not await self._keys.revoke(key_id):
+        try:
+            revoked = await self._keys.revoke(key_id)
+        finally:  # also when its answer was lost, or comes to the second attempt: it may be revoked
+            await self._revocations.publish(key_id)
+        if not revoked:
             raise _unknown()
-        await self._revocations.publish(key_id)
         await self._note(exchange, admin, "key_revoked", key=key_id)
         await answer(exchange, {"id": key_id, "revoked": True})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -90,6 +91,14 @@ def query(exchange: Exchange, kind: type[T]) -> T:
         raise invalid(str(error)) from None
     except (ValueError, UnicodeDecodeError):
         raise ApiError(400, "The query string cannot be read.") from None
+
+
+def in_utc(moment: datetime, param: str) -> datetime:
+    """The same moment there. Raises `ApiError` 400 for one that falls off the calendar on the way."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ApiError(400, f"'{param}' must lie in the years 1 to 9999, in UTC.", param=param) from None
 
 
 def path_parameter(exchange: Exchange, name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct, field
 
-from service.api.endpoint import Door, answer, query
+from service.api.endpoint import Door, answer, in_utc, query
 from service.api.errors import ApiError
 from service.api.exchange import Exchange
 from service.storage.reports import Reports
@@ -25,6 +25,8 @@ _EXPRESSIONS: Final[dict[str, str]] = {
     "month": "to_char(at at time zone 'utc', 'YYYY-MM')",
 }
 LONGEST: Final = timedelta(days=366)
+USUAL: Final = timedelta(days=30)
+FIRST: Final = datetime.min.replace(tzinfo=UTC)
 MOST_ROWS: Final = 10_000
 
 
@@ -82,8 +84,8 @@ class UsageReport:
                 raise ApiError(
                     400, f"'group_by' takes: {', '.join(_EXPRESSIONS)}, with commas.", param="group_by"
                 )
-        end = wanted.end or datetime.now(UTC)
-        start = wanted.start or end - timedelta(days=30)
+        end = in_utc(wanted.end, "to") if wanted.end is not None else datetime.now(UTC)
+        start = in_utc(wanted.start, "from") if wanted.start is not None else end - min(USUAL, end - FIRST)
         if not timedelta(0) < end - start <= LONGEST:
             raise ApiError(400, "'from' must lie before 'to', by a year at most.", param="from")
         admin = principal.may("admin")
