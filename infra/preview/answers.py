@@ -93,6 +93,7 @@ def _database(one: Registration) -> dict[str, Any]:
 
 
 OUTPUTS: Final[dict[str, Callable[[Registration], dict[str, Any]]]] = {
+    "aws:ec2/eip:Eip": lambda one: {"publicIp": f"198.51.100.{ord(one.name[-1])}"},
     "aws:lb/loadBalancer:LoadBalancer": _load_balancer,
     "aws:lb/targetGroup:TargetGroup": lambda one: {"arnSuffix": arn(one).split(":")[-1]},
     "aws:acm/certificate:Certificate": _certificate,

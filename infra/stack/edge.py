@@ -24,12 +24,12 @@ from infra.stack.buckets import Closed
 from infra.stack.component import Component
 from infra.stack.network import ANYWHERE, Network
 from infra.stack.outputs import COLOURS, Colour
+from infra.stack.rules import HTTP
 from infra.stack.settings import Settings
 
 FIRST: Colour = "blue"
 """The colour that has all traffic before the first release."""
 WHOLE: Final = 100
-HTTP: Final = 80
 TLS_POLICY: Final = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
 """TLS 1.3 and 1.2 with forward secrecy, key exchange also safe from later quantum computers."""
 HSTS: Final = "max-age=63072000"
@@ -94,6 +94,17 @@ class Edge(Component):
             "Smoke tests, from the VPC alone",
             cidr=settings.vpc_cidr,
         )
+        for az, address in self.network.nat_addresses.items():
+            firewall.rule(
+                self,
+                f"smoke-{az}",
+                "in",
+                alb,
+                settings.test_port,
+                # Whoever asks for the load balancer's name gets public addresses, inside the VPC too.
+                "Smoke tests from private subnets, through NAT",
+                cidr=pulumi.Output.format("{0}/32", address.public_ip),
+            )
         firewall.rule(self, "alb-to-service", "out", alb, settings.service_port, "Targets", peer=service)
         firewall.rule(
             self, "service-from-alb", "in", service, settings.service_port, "Load balancer", peer=alb
@@ -169,7 +180,11 @@ class Edge(Component):
             default_actions=[
                 {
                     "type": "redirect",
-                    "redirect": {"protocol": "HTTPS", "port": "443", "status_code": "HTTP_301"},
+                    "redirect": {
+                        "protocol": "HTTPS",
+                        "port": str(self.settings.http_port),
+                        "status_code": "HTTP_301",
+                    },
                 }
             ],
             opts=self.child(),

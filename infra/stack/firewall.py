@@ -35,7 +35,7 @@ def rule(
     why: str,
     *,
     peer: aws.ec2.SecurityGroup | pulumi.Output[str] | None = None,
-    cidr: str | None = None,
+    cidr: pulumi.Input[str] | None = None,
     prefix_list: pulumi.Output[str] | None = None,
 ) -> None:
     """Let `of` talk to (out) or hear from (in) a group, a network or a prefix list."""

@@ -36,6 +36,8 @@ class Network(Component):
             for tier in addresses.TIERS
         }
         self.subnet_ids = {tier: [one.id for one in group.values()] for tier, group in self.subnets.items()}
+        self.nat_addresses: dict[str, aws.ec2.Eip] = {}
+        """By AZ: whom the internet sees when something in a private subnet calls out."""
         self.tables = self._routes()
         self.register_outputs({"vpc_id": self.vpc_id})
 
@@ -98,10 +100,10 @@ class Network(Component):
         wanted = {"none": zones[:0], "single": zones[:1], "per_az": zones}[self.settings.nat_gateways]
         found = {}
         for az in wanted:
-            address = aws.ec2.Eip(f"nat-{az}", domain="vpc", opts=self.child())
+            self.nat_addresses[az] = aws.ec2.Eip(f"nat-{az}", domain="vpc", opts=self.child())
             found[az] = aws.ec2.NatGateway(
                 f"nat-{az}",
-                allocation_id=address.id,
+                allocation_id=self.nat_addresses[az].id,
                 subnet_id=self.subnets["public"][az].id,
                 opts=self.child(depends_on=[self.gateway]),
             )

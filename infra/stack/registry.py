@@ -14,6 +14,12 @@ from infra.stack.settings import Settings
 KEPT_IMAGES: Final = 50
 
 
+def tags_of(image: str | None) -> list[str]:
+    """The tag of an image, if it has one. Backups and drills need theirs for longer than fifty releases."""
+    _, _, tag = (image or "").partition("@")[0].rpartition("/")[2].partition(":")
+    return [tag] if tag else []
+
+
 class Registry(Component):
     """One repository; a release names an image by its immutable tag."""
 
@@ -28,7 +34,16 @@ class Registry(Component):
             force_delete=False,
             opts=self.guarded(),
         )
+        # What a rule with a smaller number is about, no later one removes (ECR guide, lifecycle policies).
         rules = [
+            *[
+                (
+                    "of the jobs",
+                    {"tagStatus": "tagged", "tagPatternList": [tag], "countType": "imageCountMoreThan"},
+                    1,
+                )
+                for tag in tags_of(settings.tools_image)
+            ],
             ("untagged", {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days"}, 7),
             ("too many", {"tagStatus": "any", "countType": "imageCountMoreThan"}, KEPT_IMAGES),
         ]

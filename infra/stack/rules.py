@@ -23,6 +23,7 @@ class Violation:
 
 
 OLDEST_EKS_MINOR: Final = 29
+HTTP: Final = 80
 Rule = Callable[[Settings], Iterator[Violation]]
 
 
@@ -87,13 +88,16 @@ def timings(settings: Settings) -> Iterator[Violation]:
 
 
 def ports(settings: Settings) -> Iterator[Violation]:
+    """One listener a port; outside the local system the redirect to HTTPS has the one of HTTP."""
+    listeners = {"http_port": settings.http_port, "test_port": settings.test_port}
     if settings.http_port == settings.test_port:
-        yield Violation(
-            "test_port",
-            settings.test_port,
-            "the test listener cannot share the production listener's port",
-            "Choose another port.",
-        )
+        what = "the test listener cannot share the production listener's port"
+        yield Violation("test_port", settings.test_port, what, "Choose another port.")
+    if settings.metrics_port == settings.service_port:
+        what = "the metrics cannot share the service's port"
+        yield Violation("metrics_port", settings.metrics_port, what, "Choose another port.")
+    for key in [name for name, port in listeners.items() if port == HTTP and not settings.local]:
+        yield Violation(key, HTTP, "the redirect to HTTPS answers there", "Choose another port.")
 
 
 def compute(settings: Settings) -> Iterator[Violation]:

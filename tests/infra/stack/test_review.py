@@ -9,8 +9,9 @@ import pytest
 
 from infra.policy.model import Resource
 from infra.stack.observability import PUBLISHERS
+from infra.stack.registry import tags_of
 from infra.stack.settings import Settings
-from tests.infra.estates import CLOUD, estate
+from tests.infra.estates import CLOUD, estate, recorded
 
 
 def one(stack: str, compute: str, kind: str, name: str) -> Resource:
@@ -156,3 +157,44 @@ def test_migrations_run_on_instances_of_this_system_alone() -> None:
     assert rights["MigrateOn"]["Condition"] == {
         "StringEquals": {"aws:ResourceTag/Project": "superagent", "aws:ResourceTag/Environment": "prod"}
     }
+
+
+@pytest.mark.parametrize("compute", ["ec2", "eks"])
+def test_a_runner_in_a_private_subnet_reaches_the_test_listener(compute: str) -> None:
+    """The name of a public load balancer has public addresses alone: a smoke test arrives by NAT."""
+    found = estate("prod", compute).resources.values()
+    rules = [each.inputs for each in found if each.type.endswith(":SecurityGroupIngressRule")]
+    (port,) = {each.inputs["port"] for each in found if each.name == "test" and "Listener" in each.type}
+    gateways = [each for each in found if each.type.endswith(":NatGateway")]
+    sources = {rule["cidrIpv4"] for rule in rules if rule.get("fromPort") == port}
+    assert len(gateways) == 3
+    assert sources == {"10.73.0.0/16", "198.51.100.97/32", "198.51.100.98/32", "198.51.100.99/32"}
+
+
+@pytest.mark.parametrize(
+    ("image", "tags"),
+    [
+        (None, []),
+        ("registry:5000/superagent", []),
+        ("registry:5000/superagent:tools-7", ["tools-7"]),
+        ("registry/superagent:tools@sha256:00", ["tools"]),
+        ("registry/superagent@sha256:00", []),
+    ],
+)
+def test_the_registry_keeps_the_image_of_the_jobs(image: str | None, tags: list[str]) -> None:
+    """Backups run with it for longer than fifty releases take."""
+    assert tags_of(image) == tags
+
+
+def test_what_the_jobs_run_is_kept_before_anything_is_removed() -> None:
+    found = recorded("dev", {"compute": "ec2", "tools_image": "registry/superagent:tools-7"}).resources
+    (policy,) = [each.inputs["policy"] for each in found.values() if each.type.endswith(":LifecyclePolicy")]
+    rules = sorted(json.loads(policy)["rules"], key=lambda rule: int(rule["rulePriority"]))
+    assert [rule["selection"].get("tagPatternList") for rule in rules] == [["tools-7"], None, None]
+    assert rules[-1]["selection"]["tagStatus"] == "any"  # ECR wants it last
+
+
+def test_plain_http_is_sent_to_the_port_that_answers() -> None:
+    found = recorded("dev", {"compute": "ec2", "http_port": "8443", "test_port": "9443"}).resources
+    (redirect,) = [each.inputs for each in found.values() if each.name == "redirect" and "isten" in each.type]
+    assert redirect["defaultActions"][0]["redirect"]["port"] == "8443"

@@ -31,6 +31,7 @@ BAD: list[tuple[dict[str, str], str]] = [
     ),
     ({"http_port": "eighty"}, r"http_port is 'eighty': .*integer"),
     ({"http_port": "9000", "test_port": "9000"}, r"test_port is 9000: .*cannot share"),
+    ({"metrics_port": "8000"}, r"metrics_port is 8000: .*cannot share"),
     ({"release_steps": "cannary"}, r"release_steps is 'cannary': .*canary, linear, all-at-once"),
     ({"release_steps": "[50, 20, 100]"}, r"release_steps is \[50, 20, 100\]: 20 does not grow"),
     ({"release_steps": "[10, 50]"}, r"release_steps is \[10, 50\]: ends at 50 %"),
@@ -71,6 +72,8 @@ BAD_IN_AWS: list[tuple[dict[str, str], str]] = [
     ({"github_repository": "o/r"}, r"state_bucket is None: the workflows .* could not read"),
     ({"state_bucket": "Not_A_Bucket"}, r"state_bucket is 'Not_A_Bucket'"),
     ({"idle_timeout_seconds": "5000"}, r"idle_timeout_seconds is '5000'.*4000"),
+    ({"http_port": "80"}, r"http_port is 80: the redirect to HTTPS answers there"),
+    ({"test_port": "80"}, r"test_port is 80: the redirect to HTTPS answers there"),
     ({"instance_types": "c7i.large"}, r"instance_types is 'c7i.large', which is no list"),
     ({"compute": "eks", "eks_version": "1.28"}, r"eks_version is '1.28': pods here need native sidecars"),
 ]
