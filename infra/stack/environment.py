@@ -13,10 +13,11 @@ import boto3
 from botocore.config import Config
 
 from infra.errors import UserError
-from infra.home import home
+from infra.home import home, project
 from infra.stack.outputs import StackOutputs
 
 OUTPUTS_FILE = "SUPERAGENT_OUTPUTS_FILE"
+PULUMI_SECONDS = 120.0
 CLIENT_CONFIG = Config(
     retries={"mode": "adaptive", "total_max_attempts": 9}, connect_timeout=3, read_timeout=30
 )
@@ -108,7 +109,21 @@ def _local_endpoint() -> str:
 def _pulumi_outputs(stack: str) -> dict[str, Any]:
     command = ["pulumi", "stack", "output", "--json", "--stack", stack]
     try:
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            command,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=PULUMI_SECONDS,
+            # A question for a passphrase would be asked where nobody sees it.
+            stdin=subprocess.DEVNULL,
+            cwd=project(),
+        )
+    except subprocess.TimeoutExpired:
+        raise UserError(
+            f"Pulumi did not tell the outputs of stack {stack!r} within {PULUMI_SECONDS:g} s.",
+            f"See what it waits for: `pulumi stack output --stack {stack}`.",
+        ) from None
     except FileNotFoundError:
         raise UserError(
             f"Reading stack {stack!r} needs the Pulumi CLI, which is not on PATH.",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +14,9 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 
+from infra.errors import UserError
+from infra.home import CHECKOUT
+from infra.stack import environment
 from infra.stack.environment import Environment, client_config
 from infra.stack.outputs import StackOutputs
 from tests.parts import free_port
@@ -87,3 +92,27 @@ def test_bytes_for_s3_are_hashed_once_on_either_way() -> None:
 
 def test_in_aws_the_proxy_of_the_machine_holds() -> None:
     assert vars(client_config(None))["proxies"] is None
+
+
+def pulumi(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CLI of this name on the path."""
+    program = folder / "pulumi"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.delenv(environment.OUTPUTS_FILE, raising=False)
+
+
+def test_a_pulumi_that_hangs_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pulumi(tmp_path, "exec sleep 60", monkeypatch)
+    monkeypatch.setattr(environment, "PULUMI_SECONDS", 0.2)
+    with pytest.raises(UserError, match="did not tell the outputs of stack 'prod'"):
+        environment.load("prod")
+
+
+def test_pulumi_is_asked_where_its_project_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tool runs from any folder; Pulumi finds its project in the current one alone, and asks nobody."""
+    pulumi(tmp_path, "pwd >&2; cat >&2; exit 1", monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=re.escape(f"could not read stack 'prod': {CHECKOUT} Check")):
+        environment.load("prod")
