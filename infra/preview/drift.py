@@ -24,7 +24,8 @@ PARAMETER: Final = "aws:ssm/parameter:Parameter"
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who changes this input of this type, and why that is no drift."""
+    """Who changes this input of this type, and why that is no drift; or why it is, below what is none. The
+    first one that fits counts."""
 
     type: str
     path: str
@@ -35,6 +36,9 @@ class Owner:
 
 
 OWNERS: Final = (
+    Owner(
+        LISTENER, "defaultActions[0].type", "drift", "the release tool forwards, and changes weights alone"
+    ),
     Owner(LISTENER, "defaultActions", "release", "weights belong to the release tool"),
     Owner(GROUP, "desiredCapacity", "release", "the release tool and autoscaling set the size"),
     Owner(GROUP, "minSize", "release", "the release tool sets the floor of the live colour"),

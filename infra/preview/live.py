@@ -132,6 +132,7 @@ def _listener(client: Client, outputs: StackOutputs, one: Resource) -> Values | 
     sticky = forward.get("TargetGroupStickinessConfig") or {}
     base = "defaultActions[0].forward"
     values = {
+        "defaultActions[0].type": found[0]["DefaultActions"][0]["Type"],
         "port": found[0]["Port"],
         "protocol": found[0]["Protocol"],
         "sslPolicy": found[0].get("SslPolicy"),

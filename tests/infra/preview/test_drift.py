@@ -31,6 +31,7 @@ LISTENER = "aws:lb/listener:Listener"
     [
         (LISTENER, "production", "defaultActions[0].forward.targetGroups[0].weight", "release"),
         (LISTENER, "production", "sslPolicy", "drift"),
+        (LISTENER, "production", "defaultActions[0].type", "drift"),
         ("aws:autoscaling/group:Group", "fleet-blue", "desiredCapacity", "release"),
         ("aws:autoscaling/group:Group", "fleet-blue", "maxSize", "drift"),
         ("aws:ssm/parameter:Parameter", "image-blue", "value", "release"),
