@@ -15,6 +15,7 @@ from infra.stack.eks_controllers import POD_IDENTITY, Controllers, Home
 from infra.stack.fleet_ec2 import DISK_GIB, TAGGED, Estate, architecture
 from infra.stack.iam import role, trust_service
 from infra.stack.kubernetes_objects import NAMESPACE
+from infra.stack.outputs import COLOURS
 from infra.stack.secrets import key
 from infra.stack.settings import Settings
 from infra.stack.tags import propagated
@@ -31,6 +32,7 @@ ENTRIES: Final[dict[str, tuple[str, Scope]]] = {
     "deploy": (ADMIN_POLICY, {"type": "cluster"}),
 }
 """Roles of GitHub that come into the cluster."""
+FEWEST_NODES: Final = 2
 LOGS: Final = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 # Add-ons in the order of their need; EKS picks the version that fits the cluster's.
 ADDONS: Final = ("kube-proxy", "eks-pod-identity-agent", "vpc-cni", "coredns", "metrics-server")
@@ -149,9 +151,10 @@ class EksCluster(Component):
             instance_types=list(settings.instance_types),
             launch_template={"id": template.id, "version": template.latest_version.apply(str)},
             scaling_config={
-                "min_size": max(settings.min_size, 2),
-                "desired_size": max(settings.min_size, 2),
-                "max_size": settings.max_size,
+                "min_size": max(settings.min_size, FEWEST_NODES),
+                "desired_size": max(settings.min_size, FEWEST_NODES),
+                # A release brings the new colour to the size of the old one, and a small node holds one pod.
+                "max_size": max(settings.max_size * len(COLOURS), FEWEST_NODES),
             },
             update_config={"max_unavailable": 1},
             node_repair_config={"enabled": True},

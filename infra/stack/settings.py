@@ -82,7 +82,7 @@ class Settings(BaseModel):
     min_size: Annotated[int, Field(ge=0, le=500)]
     """Fewest instances or pods of the colour that has traffic."""
     max_size: Annotated[int, Field(ge=1, le=500)]
-    """Most instances of a colour, nodes or pods."""
+    """Most instances or pods of a colour; a cluster may have twice as many nodes, for a release has two."""
     warm_pool: bool = False
     """EC2: keep stopped instances ready; faster scale-out for the price of their disks."""
     instance_warmup_seconds: Annotated[int, Field(ge=30, le=3600)] = 90
