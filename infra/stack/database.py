@@ -25,6 +25,8 @@ MAINTENANCE_WINDOW: Final = "sun:02:30-sun:03:30"
 AUTHORITY: Final = "rds-ca-rsa2048-g1"
 MOST_STORAGE: Final = 5
 """Times the first size that storage grows to by itself."""
+LARGEST_STORAGE: Final = 65_536
+"""GiB (RDS user guide, gp3 for PostgreSQL)."""
 LOGS: Final = ("postgresql", "upgrade")
 
 # name -> (value, needs a reboot); sources: RDS "Best practices for PostgreSQL", PostgreSQL 17 manual
@@ -50,6 +52,12 @@ def parameters() -> list[aws.rds.ParameterGroupParameterArgsDict]:
         {"name": name, "value": value, "apply_method": "pending-reboot" if reboot else "immediate"}
         for name, (value, reboot) in PARAMETERS.items()
     ]
+
+
+def most_storage(settings: Settings) -> int | None:
+    """GiB that storage grows to by itself; none when it has all that RDS gives already."""
+    first = settings.database_storage_gib
+    return min(first * MOST_STORAGE, LARGEST_STORAGE) if first < LARGEST_STORAGE else None
 
 
 class Database(Component):
@@ -162,7 +170,7 @@ class Database(Component):
             "port": PORT,
             "publicly_accessible": False,
             # A replica that cannot grow with its primary stops replicating when it is full.
-            "max_allocated_storage": self.settings.database_storage_gib * MOST_STORAGE,
+            "max_allocated_storage": most_storage(self.settings),
             "storage_type": "gp3",
             "storage_encrypted": True,
             "kms_key_id": self.key_arn,

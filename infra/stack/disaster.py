@@ -9,7 +9,7 @@ import pulumi_aws as aws
 from infra.stack import addresses
 from infra.stack.account import Account
 from infra.stack.component import Component
-from infra.stack.database import AUTHORITY, MOST_STORAGE, PORT, Database, parameters
+from infra.stack.database import AUTHORITY, PORT, Database, most_storage, parameters
 from infra.stack.secrets import key
 from infra.stack.settings import Settings
 
@@ -57,10 +57,12 @@ class DisasterRecovery(Component):
             region=region,
             opts=self.child(),
         )
+        family = f"postgres{settings.database_version.split('.')[0]}"
         group_of_parameters = aws.rds.ParameterGroup(
             "replica",
-            name=settings.names.of("database-dr"),
-            family=f"postgres{settings.database_version.split('.')[0]}",
+            # As the primary's: a new family is a new group beside the old one.
+            name=settings.names.of(f"database-dr-{family}"),
+            family=family,
             parameters=parameters(),
             region=region,
             opts=self.child(),
@@ -81,7 +83,7 @@ class DisasterRecovery(Component):
             vpc_security_group_ids=[group.id],
             port=PORT,
             publicly_accessible=False,
-            max_allocated_storage=settings.database_storage_gib * MOST_STORAGE,
+            max_allocated_storage=most_storage(settings),
             ca_cert_identifier=AUTHORITY,
             storage_type="gp3",
             storage_encrypted=True,

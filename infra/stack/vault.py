@@ -16,7 +16,8 @@ from infra.stack.releases import Releases
 from infra.stack.secrets import key
 from infra.stack.settings import Settings
 
-DAILY: Final = "cron(0 3 * * ? *)"
+DAILY: Final = "cron(0 5 * * ? *)"
+"""Both well after the database's own windows: AWS Backup starts none in them nor in the hour before."""
 WEEKLY: Final = "cron(0 4 ? * SUN *)"
 RESTORE_TEST: Final = "cron(0 6 ? * MON *)"
 WEEKLY_DAYS: Final = 90

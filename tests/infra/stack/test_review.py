@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from infra.policy.model import Resource
+from infra.stack.configuration import load
+from infra.stack.database import most_storage
 from infra.stack.observability import PUBLISHERS
 from infra.stack.registry import tags_of
 from infra.stack.settings import Settings
@@ -198,3 +200,53 @@ def test_plain_http_is_sent_to_the_port_that_answers() -> None:
     found = recorded("dev", {"compute": "ec2", "http_port": "8443", "test_port": "9443"}).resources
     (redirect,) = [each.inputs for each in found.values() if each.name == "redirect" and "isten" in each.type]
     assert redirect["defaultActions"][0]["redirect"]["port"] == "8443"
+
+
+def test_a_cluster_has_nodes_for_both_colours_at_their_largest() -> None:
+    """A node of the default type holds one pod; the new colour gets as many as the old one has."""
+    scaling = one("staging", "eks", "NodeGroup", "nodes").inputs["scalingConfig"]
+    largest = one("staging", "eks", "HorizontalPodAutoscaler", "blue").inputs["spec"]["maxReplicas"]
+    assert scaling["maxSize"] == 2 * largest
+
+
+def test_the_fewest_nodes_are_no_more_than_the_most() -> None:
+    small = {"compute": "eks", "min_size": "1", "max_size": "1"}
+    found = recorded("dev", small).resources.values()
+    (scaling,) = [each.inputs["scalingConfig"] for each in found if each.type.endswith(":NodeGroup")]
+    assert scaling["minSize"] == scaling["desiredSize"] == scaling["maxSize"] == 2
+
+
+def test_no_database_may_grow_beyond_what_there_is() -> None:
+    settings = load("dev", {"superagent:certificate_arn": "arn:aws:acm:eu-central-1:1:certificate/a"})
+    grown = {
+        size: most_storage(settings.model_copy(update={"database_storage_gib": size}))
+        for size in (20, 20_000, 65_536)
+    }
+    assert grown == {20: 100, 20_000: 65_536, 65_536: None}
+
+
+def test_a_new_family_of_parameters_is_a_new_group_in_both_regions() -> None:
+    """The old group has to stay until the instance has left it, and two groups cannot have one name."""
+    groups = [
+        each.inputs
+        for each in estate("prod", "ec2").resources.values()
+        if each.type == "aws:rds/parameterGroup:ParameterGroup"
+    ]
+    assert len(groups) == 2
+    assert all(each["name"].endswith(each["family"]) for each in groups)
+
+
+def test_aws_backup_begins_outside_the_windows_of_the_database() -> None:
+    """It starts nothing in them or in the hour before: such a job fails, and now somebody is told."""
+    database = one("prod", "ec2", "Instance", "primary").inputs
+    windows = [database["backupWindow"], database["maintenanceWindow"].replace("sun:", "")]
+    spans = [(_minutes(begin) - 60, _minutes(end)) for begin, end in [each.split("-") for each in windows]]
+    for rule in one("prod", "ec2", "Plan", "plan").inputs["rules"]:
+        minute, hour = rule["schedule"].removeprefix("cron(").split()[:2]
+        begins = 60 * int(hour) + int(minute)
+        assert all(not first <= begins <= last for first, last in spans)
+
+
+def _minutes(clock: str) -> int:
+    hour, minute = clock.split(":")
+    return 60 * int(hour) + int(minute)
