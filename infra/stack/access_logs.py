@@ -20,7 +20,7 @@ class AccessLogs(Component):
 
     def __init__(self, settings: Settings, account: Account) -> None:
         super().__init__("access-logs", settings)
-        name = settings.names.of("access-logs")
+        name = settings.bucket_name("access-logs")
         write = {
             "Sid": "LoadBalancerWrites",
             "Effect": "Allow",

@@ -47,10 +47,10 @@ def closed(
     region: str | None = None,
     statements: Sequence[Mapping[str, Any]] = (),
 ) -> Closed:
-    """A bucket named `superagent-<environment>-<name>`; without `key_arn` it uses S3's own key (SSE-S3)."""
+    """A bucket of `Settings.bucket_name`; without `key_arn` it uses S3's own key (SSE-S3)."""
     bucket = aws.s3.Bucket(
         name,
-        bucket=parent.settings.names.of(name),
+        bucket=parent.settings.bucket_name(name),
         object_lock_enabled=object_lock,
         force_destroy=False,
         region=region,

@@ -121,6 +121,10 @@ class Settings(BaseModel):
     cache_nodes: Annotated[int, Field(ge=1, le=6)]
     """Primary and replicas together."""
 
+    bucket_suffix: str | None = Field(None, pattern=r"^[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?$")
+    """Ends the name of every bucket: all of AWS shares these names, and `superagent-prod-backups` may be
+    somebody's. Choose it before the first `pulumi up`; another one later means other buckets."""
+
     # Backups and disaster recovery
     disaster_recovery: bool
     """Replica bucket and copied backups in `replica_region`."""
@@ -183,3 +187,7 @@ class Settings(BaseModel):
     @property
     def names(self) -> Names:
         return Names(self.environment)
+
+    def bucket_name(self, purpose: str) -> str:
+        """As `names` has it, with the suffix."""
+        return self.names.of(f"{purpose}-{self.bucket_suffix}" if self.bucket_suffix else purpose)

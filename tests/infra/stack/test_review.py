@@ -250,3 +250,23 @@ def test_aws_backup_begins_outside_the_windows_of_the_database() -> None:
 def _minutes(clock: str) -> int:
     hour, minute = clock.split(":")
     return 60 * int(hour) + int(minute)
+
+
+def test_a_name_that_somebody_else_has_can_be_avoided() -> None:
+    """All of AWS shares the names of buckets."""
+    own = {"compute": "ec2", "disaster_recovery": "true", "bucket_suffix": "acme"}
+    found = recorded("dev", own).resources.values()
+    names = [each.inputs["bucket"] for each in found if each.type == "aws:s3/bucket:Bucket"]
+    assert sorted(names) == [
+        "superagent-dev-access-logs-acme",
+        "superagent-dev-backups-acme",
+        "superagent-dev-backups-replica-acme",
+    ]
+    (policy,) = [
+        allowed(each.inputs["policy"])
+        for each in found
+        if each.type.endswith(":BucketPolicy") and each.name == "access-logs"
+    ]
+    assert policy["LoadBalancerWrites"]["Resource"].startswith(
+        "arn:aws:s3:::superagent-dev-access-logs-acme/"
+    )
