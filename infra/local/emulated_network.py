@@ -83,7 +83,7 @@ def address(aws: Aws, want: Registration) -> Made:
     found = ec2.describe_addresses(Filters=by_tags(want))["Addresses"]
     if not found:
         found = [ec2.allocate_address(Domain="vpc", TagSpecifications=tag_specification("elastic-ip", want))]
-    return found[0]["AllocationId"], {}
+    return found[0]["AllocationId"], {"publicIp": found[0]["PublicIp"]}
 
 
 def nat_gateway(aws: Aws, want: Registration) -> Made:

@@ -42,7 +42,6 @@ UNKNOWN_TO_MOTO = {
     "aws:backup/restoreTestingPlan:RestoreTestingPlan",
     "aws:backup/restoreTestingSelection:RestoreTestingSelection",
     "aws:backup/selection:Selection",
-    "aws:backup/vaultNotifications:VaultNotifications",
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup",  # adopts what the VPC brings; it creates nothing
     "aws:eks/addon:Addon",
     "aws:eks/podIdentityAssociation:PodIdentityAssociation",
@@ -207,7 +206,11 @@ def groups_reference_each_other(ec2: Any, ids: dict[str, str]) -> None:
         5432: [group["database"]],
         6379: [group["cache"]],
     }
-    assert rules("alb", "IpPermissions") == {443: ["0.0.0.0/0"], 80: ["0.0.0.0/0"], 8443: ["10.73.0.0/16"]}
+    ways_out = [f"{one['PublicIp']}/32" for one in ec2.describe_addresses()["Addresses"]]
+    entries = rules("alb", "IpPermissions")
+    assert (entries[443], entries[80]) == (["0.0.0.0/0"], ["0.0.0.0/0"])
+    assert (sorted(entries[8443]), len(ways_out)) == (sorted(["10.73.0.0/16", *ways_out]), 3)
+    assert set(entries) == {80, 443, 8443}
 
 
 def listeners_are_as_declared(elb: Any, outputs: dict[str, Any]) -> None:

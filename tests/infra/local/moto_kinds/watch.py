@@ -1,4 +1,4 @@
-"""Logs, alarms, the topic's policy, WAF, Managed Prometheus, names and certificates."""
+"""Logs, alarms, events, the topic's policy, WAF, Managed Prometheus, names and certificates."""
 
 from __future__ import annotations
 
@@ -43,6 +43,26 @@ def alarm(aws: Aws, one: Registration) -> Made:
         return found
 
     return Made(inputs["name"], {"arn": read()["AlarmArn"], "name": inputs["name"]}, want, read)
+
+
+def event_rule(aws: Aws, one: Registration) -> Made:
+    events, name = aws["events"], one.inputs["name"]
+    want = pick(one.inputs, "description", "eventPattern")
+    arn = events.put_rule(Name=name, **want)["RuleArn"]
+
+    def read() -> Any:
+        found = events.describe_rule(Name=name)
+        return {**found, "EventPattern": json.dumps(json.loads(found["EventPattern"]))}
+
+    want["EventPattern"] = json.dumps(json.loads(want["EventPattern"]))
+    return Made(name, {"arn": arn, "name": name}, want, read)
+
+
+def event_target(aws: Aws, one: Registration) -> Made:
+    events, rule = aws["events"], one.inputs["rule"]
+    want = {"Id": one.name, "Arn": one.inputs["arn"]}
+    assert events.put_targets(Rule=rule, Targets=[want])["FailedEntryCount"] == 0
+    return Made(one.name, {}, want, lambda: events.list_targets_by_rule(Rule=rule)["Targets"][0])
 
 
 def _query(each: dict[str, Any]) -> dict[str, Any]:
@@ -169,6 +189,8 @@ def certificate(aws: Aws, one: Registration) -> Made:
 KINDS: Final[dict[str, Kind]] = {
     "aws:cloudwatch/logGroup:LogGroup": log_group,
     "aws:cloudwatch/metricAlarm:MetricAlarm": alarm,
+    "aws:cloudwatch/eventRule:EventRule": event_rule,
+    "aws:cloudwatch/eventTarget:EventTarget": event_target,
     "aws:sns/topicPolicy:TopicPolicy": topic_policy,
     "aws:wafv2/webAcl:WebAcl": web_acl,
     "aws:wafv2/webAclAssociation:WebAclAssociation": acl_association,
