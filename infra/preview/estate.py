@@ -187,5 +187,5 @@ def parse(document: Mapping[str, Any]) -> Recorded:
         aliases,
         document["mismatches"],
         tuple(document["secret_outputs"]),
-        {one["urn"]: tuple(one["dependencies"]) for one in document["resources"]},
+        {one["urn"]: tuple(one.get("dependencies", ())) for one in document["resources"]},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Final
+from typing import Any, Final
 
 import pulumi_aws as aws
 
@@ -35,7 +35,7 @@ class Registry(Component):
             opts=self.guarded(),
         )
         # What a rule with a smaller number is about, no later one removes (ECR guide, lifecycle policies).
-        rules = [
+        rules: list[tuple[str, dict[str, Any], int]] = [
             *[
                 (
                     "of the jobs",
