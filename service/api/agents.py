@@ -52,10 +52,14 @@ class Agents:
     async def chat(self, exchange: Exchange) -> None:
         principal = await self._door.admit(exchange, "chat")
         asked = await body(exchange, DECODER, self._max_body)
-        name, confidence = self._choose(asked)
         model = asked.model or self._default_model
-        if not name and not model:
-            raise ApiError(400, "No agent is sure of this message: name the model to ask.", param="model")
+        try:
+            name, confidence = self._choose(asked)
+            if not name and not model:
+                raise ApiError(400, "No agent is sure of this message: name the model to ask.", param="model")
+        except ApiError:  # an agent has looked at it
+            await self._door.count(exchange, principal)
+            raise
         request = CanonicalRequest(
             model=f"{PROVIDER}/{name}" if name else model,
             messages=(Message("user", (Text(asked.message),)),),

@@ -146,3 +146,17 @@ async def test_chat_is_counted_like_any_other_request(database_url: str) -> None
             for _ in range(2)
         ]
     assert statuses == [200, 429]
+
+
+@pytest.mark.parametrize("wrong", [{"message": "hello"}, {"message": "hello", "agent": "nobody"}])
+async def test_a_message_that_nobody_takes_counts_as_any_request(
+    database_url: str, wrong: dict[str, str]
+) -> None:
+    """Every agent has looked at it by then."""
+    admin = prepare(database_url, "admin")
+    body = {"name": "app", "permissions": ["chat"], "limits": {"requests_per_minute": 1, "burst": 2}}
+    async with running(database_url) as one, httpx.AsyncClient(base_url=one.url) as client:
+        made = await client.post("/admin/api-keys", json=body, headers={"authorization": f"Bearer {admin}"})
+        client.headers["authorization"] = f"Bearer {made.json()['key']}"
+        answers = [(await client.post("/chat", json=wrong)).status_code for _ in range(3)]
+    assert answers == [400, 400, 429]
