@@ -73,6 +73,8 @@ def difference(old: Recorded, new: Recorded) -> Difference:
     gone = {urn: old.resources[urn] for urn in old.resources.keys() - new.resources.keys()}
     fresh = {urn: new.resources[urn] for urn in new.resources.keys() - old.resources.keys()}
     for was, now in _aliased(gone, fresh, new):
+        if was.urn not in gone or now.urn not in fresh:
+            continue  # an alias in part may fit several: the first is it
         del gone[was.urn], fresh[now.urn]
         changed = _changed(was, now, new)
         changes += [changed] if changed else []

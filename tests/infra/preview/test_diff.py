@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -82,6 +83,16 @@ def test_an_alias_keeps_what_was_renamed() -> None:
         assert (change.kind, change.name) == ("update", "archives")
     (change,) = changes(recorded(was), recorded(resource(BUCKET, "archives", inputs={"x": 1})))
     assert (change.kind, change.dangerous) == ("replace", True)
+
+
+def test_an_alias_in_part_that_fits_two_keeps_one() -> None:
+    was = [
+        replace(resource(BUCKET, "backups"), urn=f"urn:pulumi:prod::superagent::{each}::backups")
+        for each in "ab"
+    ]
+    now = resource(BUCKET, "archives")
+    found = changes(recorded(*was), recorded(now, aliases={now.urn: ("::backups",)}))
+    assert [(one.kind, one.name) for one in found] == [("delete", "backups")]
 
 
 JSON = st.recursive(
