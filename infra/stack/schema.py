@@ -63,7 +63,9 @@ def _text(value: Any) -> str:
         return "{}"
     if isinstance(value, tuple):
         return "[" + ", ".join(str(item) for item in value) + "]"
-    return {None: "none", True: "true", False: "false"}.get(value, str(value)) if value != "" else "–"
+    if isinstance(value, bool) or value is None:  # 1 is no bool, although it equals True
+        return {None: "none", True: "true", False: "false"}[value]
+    return str(value) if value != "" else "–"
 
 
 def _type(schema: dict[str, Any]) -> str:

@@ -121,7 +121,7 @@ class Settings(BaseModel):
     cache_nodes: Annotated[int, Field(ge=1, le=6)]
     """Primary and replicas together."""
 
-    bucket_suffix: str | None = Field(None, pattern=r"^[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?$")
+    bucket_suffix: str | None = Field(None, pattern=r"^[a-z0-9-]{0,19}[a-z0-9]$")
     """Ends the name of every bucket: all of AWS shares these names, and `superagent-prod-backups` may be
     somebody's. Choose it before the first `pulumi up`; another one later means other buckets."""
 
