@@ -12,7 +12,7 @@ from infra.home import CHECKOUT
 from infra.stack.account import Account
 from infra.stack.component import Component
 from infra.stack.iam import Allow, document, role, trust_service
-from infra.stack.secrets import PUBLISHERS, Secrets
+from infra.stack.secrets import PUBLISHERS, RULES_OF_EVENTS, Secrets
 from infra.stack.settings import Settings
 
 RULES: Final = CHECKOUT / "alerts" / "rules"
@@ -84,6 +84,16 @@ class Observability(Component):
                     "Action": "sns:Publish",
                     "Resource": self.alerts.arn,
                     "Condition": {"StringEquals": {"aws:SourceAccount": account.id}},
+                },
+                {
+                    # With a condition on the account its messages are dropped without a word (AWS re:Post,
+                    # "SNS topic isn't receiving EventBridge notifications"; awsdocs, "sourceaccount not
+                    # supported for events"). A rule of somebody else's could send a message, and no more.
+                    "Sid": "RulesPublish",
+                    "Effect": "Allow",
+                    "Principal": {"Service": RULES_OF_EVENTS},
+                    "Action": "sns:Publish",
+                    "Resource": self.alerts.arn,
                 },
                 {
                     "Sid": "TlsOnly",

@@ -18,12 +18,13 @@ DELETION_WINDOW_DAYS = 30
 
 PUBLISHERS: Final = (
     "cloudwatch.amazonaws.com",
-    "events.amazonaws.com",
     "events.rds.amazonaws.com",
     "elasticache.amazonaws.com",
     "aps.amazonaws.com",
 )
 """Services of AWS that send to the alert topic."""
+RULES_OF_EVENTS: Final = "events.amazonaws.com"
+"""Sends to it as well, and names no account that a condition could ask for."""
 Statement = Mapping[str, Any]
 
 
@@ -83,7 +84,7 @@ def log_statements(account: Account) -> list[Statement]:
         {
             **use,
             "Sid": "AlertTopic",
-            "Principal": {"Service": ["sns.amazonaws.com", *PUBLISHERS]},
+            "Principal": {"Service": ["sns.amazonaws.com", *PUBLISHERS, RULES_OF_EVENTS]},
             "Action": ["kms:GenerateDataKey*", "kms:Decrypt"],
         },
     ]

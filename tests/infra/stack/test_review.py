@@ -134,9 +134,12 @@ def test_a_failed_job_of_aws_backup_is_told() -> None:
     either = {key: set(states) for each in pattern["detail"]["$or"] for key, states in each.items()}
     assert either == {key: {"FAILED", "ABORTED", "EXPIRED"} for key in ("state", "status")}
     target = one("prod", "ec2", "EventTarget", "backup-failures").inputs["arn"]
-    topic = allowed(one("prod", "ec2", "TopicPolicy", "alerts").inputs["policy"])["ServicesPublish"]
-    assert target == topic["Resource"]
-    assert "events.amazonaws.com" in topic["Principal"]["Service"]
+    topic = allowed(one("prod", "ec2", "TopicPolicy", "alerts").inputs["policy"])["RulesPublish"]
+    assert (target, topic["Principal"]) == (topic["Resource"], {"Service": "events.amazonaws.com"})
+    assert "Condition" not in topic  # EventBridge names no account: its messages would be dropped
+    key = allowed(one("prod", "ec2", "Key", "logs").inputs["policy"])["AlertTopic"]
+    assert "events.amazonaws.com" in key["Principal"]["Service"]
+    assert "Condition" not in key
 
 
 def test_the_cache_gets_the_token_that_is_kept() -> None:
