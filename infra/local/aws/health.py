@@ -110,8 +110,10 @@ def install(board: HealthBoard) -> None:
         moto_register(group, targets)
 
     def deregister(group: FakeTargetGroup, targets: list[dict[str, Any]]) -> None:
-        moto_deregister(group, targets)
-        for target in targets:
+        # AWS takes a target that is registered no more for deregistered; moto would refuse the whole call.
+        leaving = [target for target in targets if target["Id"] in group.targets]
+        moto_deregister(group, leaving)
+        for target in leaving:
             board.forget(group.arn, target["Id"])
             if _in_use(group):  # only then there is traffic that has to drain
                 group.deregistered_targets[target["Id"]]["Since"] = time.time()

@@ -163,6 +163,16 @@ def test_a_deregistered_target_drains_also_across_a_restart(aws_process: AwsProc
     assert health(aws_process, arn) == {}
 
 
+def test_deregistering_what_is_registered_no_more_succeeds_as_in_aws(aws_process: AwsProcess) -> None:
+    arn, elbv2 = group(aws_process, "leaving"), aws_process.client("elbv2")
+    attach(aws_process, arn, 100)
+    both = [{"Id": "127.0.0.11", "Port": 8000}, {"Id": "127.0.0.12", "Port": 8000}]
+    elbv2.register_targets(TargetGroupArn=arn, Targets=both)
+    elbv2.deregister_targets(TargetGroupArn=arn, Targets=both[:1])
+    elbv2.deregister_targets(TargetGroupArn=arn, Targets=both)
+    assert {state for state, _ in health(aws_process, arn).values()} == {"draining"}
+
+
 @pytest.mark.parametrize(
     "body", [[], {"arn": []}, {"arn": {"t": 1}}, {"arn": {"t": {"state": "fine"}}}, {"arn": {"t": {}}}]
 )
