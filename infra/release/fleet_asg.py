@@ -58,7 +58,7 @@ class AsgFleet:
                 f"{colour} may have {ours['MaxSize']} instances, {wanted} are needed: raise its maximum first"
             )
         if theirs["DesiredCapacity"]:
-            self._resize(like, theirs, theirs["DesiredCapacity"], theirs["DesiredCapacity"])
+            self._hold(like, theirs, theirs["DesiredCapacity"])
         self._resize(colour, ours, wanted, wanted)
 
     def rollout(self, colour: Colour) -> Rollout:
@@ -79,8 +79,7 @@ class AsgFleet:
         for other in COLOURS:
             if other != colour:
                 group = self._group(other)
-                held = min(_floor(group), group["DesiredCapacity"])
-                self._resize(other, group, held, group["DesiredCapacity"])
+                self._hold(other, group, min(_floor(group), group["DesiredCapacity"]))
 
     def stopped(self, colour: Colour) -> bool:
         group = self._group(colour)
@@ -121,6 +120,16 @@ class AsgFleet:
         raise UserError(
             f"No Auto Scaling group registers its instances in {colour}'s target group.", "Run `pulumi up`."
         )
+
+    def _hold(self, colour: Colour, group: Mapping[str, Any], minimum: int) -> None:
+        """Set the smallest size alone: the group may have grown under load since it was read."""
+        if group["MinSize"] == minimum:
+            return
+        self.autoscaling.update_auto_scaling_group(
+            AutoScalingGroupName=group["AutoScalingGroupName"], MinSize=minimum
+        )
+        if (live := self._group(colour)["MinSize"]) != minimum:
+            raise OperationFailed(f"{colour}'s group has minimum {live} after it was set to {minimum}.")
 
     def _resize(self, colour: Colour, group: Mapping[str, Any], minimum: int, desired: int) -> None:
         if (group["MinSize"], group["DesiredCapacity"]) == (minimum, desired):

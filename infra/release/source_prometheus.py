@@ -53,7 +53,11 @@ class Prometheus:
                 why = f"{type(failed).__name__}: {failed}"
                 continue
             if status == 200:
-                found: list[dict[str, Any]] = json.loads(body)["data"]["result"]
+                try:
+                    found: list[dict[str, Any]] = json.loads(body)["data"]["result"]
+                except (ValueError, KeyError, TypeError):
+                    why = "it answered with other than a vector"
+                    continue
                 return found
             why = f"it answered {status}"
             if status not in PASSING:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -371,6 +371,36 @@ def test_neither_group_may_shrink_by_itself_while_a_release_is_under_way(groups:
     assert (sizes("blue"), sizes("green")) == ((3, 3), (3, 3))
     groups.scale_down("blue")
     assert (sizes("blue"), sizes("green")) == ((0, 0), (2, 3))
+
+
+class Growing:
+    """The live group grows under load between the look at it and the change that follows."""
+
+    def __init__(self, grow: Callable[[], None]) -> None:
+        self._grow = grow
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(client("autoscaling"), name)
+
+    def update_auto_scaling_group(self, **request: Any) -> Any:
+        if request["AutoScalingGroupName"] == "superagent-local-blue":
+            self._grow()
+        return client("autoscaling").update_auto_scaling_group(**request)
+
+
+def test_a_live_group_that_grows_meanwhile_keeps_what_it_got(groups: AsgFleet) -> None:
+    def grow() -> None:
+        client("autoscaling").set_desired_capacity(
+            AutoScalingGroupName="superagent-local-blue", DesiredCapacity=4
+        )
+
+    client("autoscaling").update_auto_scaling_group(
+        AutoScalingGroupName="superagent-local-blue", MinSize=2, DesiredCapacity=3
+    )
+    replace(groups, autoscaling=Growing(grow)).scale_up("green", "blue")
+    assert sizes("blue") == (3, 4)
+    replace(groups, autoscaling=Growing(grow)).scale_down("green")
+    assert sizes("blue") == (2, 4)
 
 
 def test_more_than_the_group_may_have_is_refused_before_anything_is_asked_for(groups: AsgFleet) -> None:

@@ -32,6 +32,8 @@ class Page:
     asked: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     url: str = ""
+    body: bytes = b""
+    """Given instead of a vector."""
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def page() -> Iterator[Page]:
             status = made.statuses.pop(0) if made.statuses else 200
             found = next((value for pattern, value in made.values.items() if re.search(pattern, query)), [])
             data = {"status": "success", "data": {"resultType": "vector", "result": found}}
-            self.reply(status, json.dumps(data).encode())
+            self.reply(status, made.body or json.dumps(data).encode())
 
         def reply(self, status: int, body: bytes) -> None:
             self.send_response(status)
@@ -175,6 +177,14 @@ def test_a_store_that_stumbles_is_asked_again_and_one_that_stays_away_is_no_data
     assert PrometheusSource(store, "prod").in_flight("green") == 7
     gone = Prometheus("http://127.0.0.1:1", sleep=lambda seconds: None)
     assert PrometheusSource(gone, "prod").window("green", 0, 300) is None
+
+
+def test_a_store_behind_a_page_that_is_no_answer_of_its_is_no_data(page: Page) -> None:
+    page.body = b"<html>Please log in</html>"
+    store = Prometheus(page.url, sleep=lambda seconds: None)
+    assert PrometheusSource(store, "prod").window("green", 0, 300) is None
+    page.body = b'{"status": "success"}'
+    assert PrometheusSource(store, "prod").in_flight("green") is None
 
 
 def test_a_store_that_refuses_says_so_with_a_fix(page: Page) -> None:
