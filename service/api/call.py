@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
@@ -14,7 +15,7 @@ from service.cache import exact
 from service.cache.exact import Entry, Policy
 from service.limits.limiter import Plan
 from service.providers.base import CanonicalRequest, CanonicalResponse, Usage
-from service.providers.catalog import find
+from service.providers.catalog import Price, find
 from service.providers.errors import ProviderError
 from service.providers.tokens import estimate_request
 from service.routing.context import CallContext
@@ -55,19 +56,27 @@ class Call(Struct, eq=False):
     answer: CanonicalResponse | None = None  # kept to be scored
 
 
-def reservation(request: CanonicalRequest, plan: Plan, choices: int) -> tuple[int, int]:
+def reservation(
+    request: CanonicalRequest, plan: Plan, choices: int, price_of: Callable[[str], Price | None]
+) -> tuple[int, int]:
     """Tokens and micro-USD that the call may need: charged before it runs, so that concurrent calls cannot
-    all slip through.
+    all slip through. `price_of` knows what a name may be charged at, also an alias.
     """
     if plan.tokens is None and not plan.budget_key:
         return 0, 0
     read, written = estimate_request(request), request.max_tokens or UNBOUNDED_ANSWER_TOKENS
     micro = 0
     if plan.budget_key:
-        info = find(request.model.rpartition("/")[2])
-        if info is not None and info.price is not None:
-            micro = round(info.price.cost(Usage(read, written)) * choices * 1e6)
+        price = price_of(request.model)
+        if price is not None:
+            micro = round(price.cost(Usage(read, written)) * choices * 1e6)
     return (read + written) * choices, micro
+
+
+def list_price(model: str) -> Price | None:
+    """What the catalog says of a model, for routers that know no prices."""
+    info = find(model.rpartition("/")[2])
+    return info.price if info is not None else None
 
 
 def usage_row(call: Call, outcome: str) -> UsageRow:

@@ -5,10 +5,10 @@ trip, one provider call for identical requests, one usage row however it ends.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Protocol
 
-from service.api.call import NO_USAGE, Call, log_fields, outcome_of, reservation, usage_row
+from service.api.call import NO_USAGE, Call, list_price, log_fields, outcome_of, reservation, usage_row
 from service.api.choices import Choices
 from service.api.exchange import Exchange
 from service.api.flights import Flights
@@ -19,6 +19,7 @@ from service.cache.exact import Collector, Entry
 from service.limits.admission import Admission, Redis
 from service.limits.limiter import Plans
 from service.providers.base import CanonicalRequest, CanonicalResponse, StreamEnd, StreamEvent
+from service.providers.catalog import Price
 from service.providers.errors import ProviderError
 from service.quality.scorer import Scorer
 from service.routing.context import CallContext
@@ -64,6 +65,7 @@ class Pipeline:
         sharing: Sharing | None = None,
     ) -> None:
         self._router = router
+        self._price: Callable[[str], Price | None] = getattr(router, "price", list_price)
         self._plans = plans
         self._admission = admission
         self._journal = journal
@@ -109,7 +111,7 @@ class Pipeline:
             if policy.write:
                 key = exact.cache_key(principal, request)
         look = key if policy.read else ""
-        tokens, micro = reservation(request, plan, choices)
+        tokens, micro = reservation(request, plan, choices, self._price)
         call = Call(exchange, principal, request, ctx, plan, stream, choices, policy, key, tokens, micro)
         began = 0.0 if trace is None or trace.recording is None else time.monotonic()
         decision, found = await self._admission.admit(plan, tokens, micro, look, choices)

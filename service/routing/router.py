@@ -26,6 +26,7 @@ from service.providers.base import (
     ToolCallDelta,
     Usage,
 )
+from service.providers.catalog import Price
 from service.providers.config import ProviderConfig, ProvidersConfig, load_config
 from service.providers.tokens import estimate_request
 from service.routing import policies
@@ -99,6 +100,14 @@ class Router:
         """Models that neither the catalog nor the file has a price for: budgets take them for free."""
         entries = [one for one in self.models() if one.owned_by != "superagent"]
         return [one.id for one in entries if one.info is None or one.info.price is None]
+
+    def price(self, name: str) -> Price | None:
+        """The dearest that a call of this name may be charged at; None where no price is known."""
+        if not self.knows(name):
+            return None
+        infos = [target.info for target in self._models.resolve(name)]
+        prices = [info.price for info in infos if info is not None and info.price is not None]
+        return max(prices, key=lambda price: price.input + price.output, default=None)
 
     def knows(self, name: str) -> bool:
         """Whether a client may name this model."""

@@ -10,6 +10,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from service.providers.config import ProviderConfig, ProvidersConfig
+from service.routing.router import Router
 from tests.service.api.test_admin import bearer
 from tests.service.running import Running, prepare, running
 
@@ -72,6 +74,25 @@ async def test_a_call_that_may_cost_more_than_the_budget_is_never_made(desk: Des
     answer = await desk.chat(key, "gpt-5", max_tokens=1000)
     assert (answer.status_code, answer.json()["error"]["type"]) == (402, "budget_exceeded_error")
     assert desk.service.router.calls == 0
+
+
+@pytest.mark.parametrize("model", ["best", "own/echo", "echo;tokens=5"])
+async def test_a_call_is_reserved_for_at_the_price_it_is_charged_at(
+    database_url: str, valkey_server: str, model: str
+) -> None:
+    """Also by an alias, and with a price of our own: else concurrent calls would overdraw the budget."""
+    admin = prepare(database_url, "admin")
+    prices = {"echo": {"input": 1_000.0, "output": 1_000.0}}
+    own = ProviderConfig(name="own", kind="simulator", models=("echo", "lorem"), prices=prices)
+    config = ProvidersConfig(providers=(own,), aliases={"best": ("own/lorem", "own/echo")})
+    async with (
+        running(database_url, Router(config), REDIS_URL=valkey_server) as service,
+        httpx.AsyncClient(base_url=service.url) as http,
+    ):
+        desk = Desk(service, http, admin)
+        key = await desk.key(budget_usd=0.5)
+        assert (await desk.chat(key, model, max_tokens=1_000)).status_code == 402
+        assert (await desk.chat(key, model, max_tokens=100)).status_code == 200
 
 
 async def test_what_a_call_did_cost_counts_against_the_next(desk: Desk) -> None:
