@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from msgspec import structs
 
@@ -20,7 +20,7 @@ from service.providers.base import (
     EmbeddingResponse,
     Usage,
 )
-from service.providers.catalog import find
+from service.providers.catalog import Price, find
 from service.providers.errors import ProviderError
 from service.providers.tokens import estimate_request, estimate_text
 from service.routing.context import CallContext
@@ -50,17 +50,13 @@ class Calls:
         self._plans = plans
         self._admission = admission
         self.can_embed = getattr(router, "embed", None) is not None
-        self._prices: dict[str, Any] | None = None
+        self._price: Callable[[str], Price | None] = getattr(router, "price", _list_price)
 
     def price(self, target: str, usage: Usage) -> float:
-        """USD of these tokens, as far as the configuration or the catalog knows; else 0."""
-        if self._prices is None:
-            entries: list[Any] = getattr(self._router, "models", list)()
-            self._prices = {one.id: one.info.price for one in entries if one.info is not None}
-        price = self._prices.get(target)
-        if price is None:
-            info = find(target.rpartition("/")[2])
-            price = info.price if info is not None else None
+        """The most that these tokens may cost, in USD, as far as the configuration or the catalog knows; else
+        0.
+        """
+        price = self._price(target)
         return price.cost(usage) if price is not None else 0.0
 
     def estimate(self, target: str, request: CanonicalRequest) -> float:
@@ -179,3 +175,9 @@ class Calls:
             if time.monotonic() + wait >= deadline:
                 return None
             await asyncio.sleep(wait)
+
+
+def _list_price(target: str) -> Price | None:
+    """For routers that know no prices."""
+    info = find(target.rpartition("/")[2])
+    return info.price if info is not None else None

@@ -9,9 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.debates.agreement import by_claims, by_vectors, by_words, centre
+from service.debates.calls import Calls
 from service.debates.quality import PARTS
 from service.debates.result import result
 from service.debates.spec import Debater, Said, Spec, Step, Steps
+from service.limits.admission import Admission
+from service.limits.limiter import Plans, Rates
+from service.limits.local import LocalBuckets
+from service.providers.base import Usage
+from service.providers.config import ProviderConfig, ProvidersConfig
+from service.routing.router import Router
 
 NAMES = ["p1", "p2", "p3"]
 
@@ -128,3 +135,17 @@ def test_citations_of_turns_that_do_not_exist_are_dropped() -> None:
     answer = result(spec(), made, "consensus")["answer"]
     assert answer["method"] == "synthesis"
     assert [one["turn"] for one in answer["citations"]] == ["r1.p2"]
+
+
+@pytest.mark.parametrize("name", ["echo", "own/echo", "echo;tokens=5", "best"])
+def test_a_call_is_estimated_at_the_price_it_is_charged_at(name: str) -> None:
+    """Whatever name it goes by; of an alias, the dearest that may answer."""
+    prices = {"echo": {"input": 1.0, "output": 1.0}, "lorem": {"input": 0.5, "output": 0.5}}
+    own = ProviderConfig(name="own", kind="simulator", models=("echo", "lorem"), prices=prices)
+    router = Router(ProvidersConfig(providers=(own,), aliases={"best": ("own/lorem", "own/echo")}))
+    calls = Calls(router, Plans(Rates()), Admission(None, LocalBuckets(), _nothing_spent))
+    assert calls.price(name, Usage(1_000_000)) == 1.0
+
+
+async def _nothing_spent(_: str) -> float:
+    return 0.0
