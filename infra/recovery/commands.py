@@ -136,13 +136,19 @@ def list_(stack: str, kind: Kind | None, as_json: bool) -> None:
                 line = summary(catalog.read(place.store, one, entry.id))
             except OperationFailed as damaged:
                 line = {"kind": one, "id": entry.id, "damaged": damaged.message}
+            except UserError as newer:
+                line = {"kind": one, "id": entry.id, "unreadable": newer.message}
             rows.append({**line, "verified_at": book.verified_at, "found_damaged": book.damaged})
     if as_json:
         console.print_json(rows)
         return
     table = Table("kind", "id", "snapshot", "bytes", "rows", "verified")
     for row in rows:
-        state = "DAMAGED" if row["found_damaged"] or "damaged" in row else (row["verified_at"] or "never")
+        state = row["verified_at"] or "never"
+        if "unreadable" in row:
+            state = "of a newer tool"
+        if row["found_damaged"] or "damaged" in row:
+            state = "DAMAGED"
         table.add_row(
             *(str(row.get(name, "?")) for name in ("kind", "id", "snapshot_at", "bytes", "rows")), state
         )
@@ -183,8 +189,16 @@ def verify_(stack: str, full: bool, kind: Kind | None, backup_id: str | None, as
 
 
 def _verify(place: Context, entries: list[catalog.Entry], full: bool) -> list[verify.Verdict]:
+    verdicts = []
     with meter("Verifying", None) as progress:
-        return [verify.backup(place.store, entry, progress, full) for entry in entries]
+        for entry in entries:
+            try:
+                verdicts.append(verify.backup(place.store, entry, progress, full))
+            except UserError as newer:
+                if len(entries) == 1:
+                    raise
+                console.warn(f"Not verified: {newer.message}")  # nobody here can; the others are
+    return verdicts
 
 
 @backup.command("prune")

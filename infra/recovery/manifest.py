@@ -146,7 +146,13 @@ def decode(document: bytes, key: str) -> Manifest:
             f"{key} has manifest format {body.get('format')!r}, this tool reads {FORMAT}.",
             "Use the release of superagent that is named in its tool_version, or a newer one.",
         )
-    return _build(body)
+    try:
+        return _build(body)
+    except (KeyError, TypeError):
+        raise UserError(
+            f"{key} holds what this tool does not know; it is of tool_version {body.get('tool_version')}.",
+            "Use that release of superagent, or a newer one.",
+        ) from None
 
 
 def _digest(body: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 
 from infra.cli import main
 from infra.errors import OperationFailed
-from infra.recovery import catalog, create, drill, facts, ledger, postgres_restore, rds, turn
+from infra.recovery import catalog, create, drill, facts, ledger, manifest, postgres_restore, rds, turn
 from infra.recovery.context import Context
 from infra.recovery.manifest import Kind, Manifest
 from tests.infra.recovery.conftest import Cloud
@@ -133,3 +134,19 @@ def test_what_aws_refuses_is_a_sentence_of_the_verb(
     done = CliRunner().invoke(main, [*words, "--stack", "prod"])
     assert done.exit_code == 1
     assert f"{words[0]}` failed: CreateDBSnapshot: InvalidDBInstanceState." in done.output
+
+
+def test_a_backup_of_a_newer_tool_hides_no_other(cloud: Cloud, place: Context) -> None:
+    """After the tools were rolled back."""
+    newer = replace(make(cloud.store, 1, NOW), id="20261123T020009Z-abcdef", format=manifest.FORMAT + 1)
+    cloud.store.put(manifest.manifest_key("postgres", newer.id), manifest.encode(newer))
+    mine = make(cloud.store, 2, NOW)
+    done = CliRunner().invoke(main, ["backup", "verify", "--stack", "prod", "--json"])
+    assert done.exit_code == 0, done.output
+    assert mine.id in {one["id"] for one in json.loads(done.stdout)}
+    assert f"Not verified: backups/postgres/{newer.id}" in " ".join(done.stderr.split())
+    listed = json.loads(CliRunner().invoke(main, ["backup", "list", "--stack", "prod", "--json"]).stdout)
+    told = {one["id"]: (one["verified_at"] is not None, "unreadable" in one) for one in listed}
+    assert (told[mine.id], told[newer.id]) == ((True, False), (False, True))
+    alone = CliRunner().invoke(main, ["backup", "verify", "--stack", "prod", "--id", newer.id])
+    assert alone.exit_code == 2

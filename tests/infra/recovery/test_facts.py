@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra.errors import OperationFailed
+from infra.errors import OperationFailed, UserError
 from infra.recovery import catalog, facts, ledger, manifest, point_in_time, report, verify
 from infra.recovery.catalog import Entry
 from infra.recovery.context import Context
@@ -120,6 +120,17 @@ def test_a_damaged_manifest_is_no_backup(cloud: Cloud) -> None:
     cloud.store.put(manifest.manifest_key("postgres", "20261123T020009Z-abcdef"), b'{"manifest": {}}')
     found = Bucket(cloud.store).backups()["postgres"]
     assert found.taken == datetime.fromisoformat(good.snapshot_at).timestamp()
+
+
+def test_a_manifest_with_more_in_it_than_this_tool_knows_is_a_newer_tools(cloud: Cloud) -> None:
+    """After the tools were rolled back; without the raise of the format that it should have had."""
+    good = make(cloud.store, 1, NOW - timedelta(days=2))
+    body = {**asdict(good), "id": "20261123T020009Z-abcdef", "mood": "good"}
+    text = json.dumps({"manifest": body, "sha256": manifest._digest(body)}).encode()
+    cloud.store.put(manifest.manifest_key("postgres", "20261123T020009Z-abcdef"), text)
+    assert set(Bucket(cloud.store).backups()) == {"postgres"}
+    with pytest.raises(UserError, match=r"holds what this tool does not know.*tool_version 0\.1\.0"):
+        catalog.resolve(cloud.store, "postgres", "latest")
 
 
 def test_a_clock_that_is_ahead_hides_no_age(cloud: Cloud, tmp_path: Path) -> None:
