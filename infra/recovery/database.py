@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from psycopg import conninfo, sql
@@ -112,6 +112,8 @@ select format('%%I.%%I', n.nspname, c.relname), pg_table_size(c.oid),
  order by 2 desc, 1
 """
 
+NOTICE_MILLISECONDS: Final = 2_000
+"""How soon the server sees that whoever asked was killed: else it finishes a scan or an index for nobody."""
 PROGRESS_SCHEMA = "superagent_restore"
 """Where a restore keeps its progress inside its target; gone when it is complete."""
 
@@ -184,6 +186,7 @@ def join_snapshot(address: Address, snapshot: str) -> Iterator[psycopg.Connectio
     """A read-only transaction that sees exactly what the holder sees."""
     with address.connect(autocommit=False) as connection:
         connection.execute("set transaction isolation level repeatable read, read only")
+        connection.execute(f"set client_connection_check_interval = {NOTICE_MILLISECONDS}")
         connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(snapshot)))
         yield connection
 

@@ -13,7 +13,7 @@ from psycopg import sql
 from infra.errors import OperationFailed, UserError
 from infra.recovery import disk, tools, workspace
 from infra.recovery.archive import Vault
-from infra.recovery.database import PROGRESS_SCHEMA, Address, run_sql
+from infra.recovery.database import NOTICE_MILLISECONDS, PROGRESS_SCHEMA, Address, run_sql
 from infra.recovery.manifest import Archive, Manifest
 from infra.recovery.progress import Meter
 
@@ -21,7 +21,10 @@ JOBS: Final = 2
 SESSION_END_SECONDS: Final = 30.0
 NOTE: Final = "superagent restored "
 """Begins the comment on a database that was restored completely."""
-SESSION: Final = "-c synchronous_commit=off -c maintenance_work_mem=256MB -c statement_timeout=0"
+SESSION: Final = (
+    "-c synchronous_commit=off -c maintenance_work_mem=256MB -c statement_timeout=0"
+    f" -c client_connection_check_interval={NOTICE_MILLISECONDS}"
+)
 """What a restore session asks for: safe, because nobody uses the target before the end."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from infra.local import postgres
 from infra.recovery import drill, redis_backup, scratch
+from infra.recovery.database import Address, hold_snapshot, join_snapshot
 from tests.infra.recovery.killing import in_child
 from tests.infra.recovery.test_restore_killed import runs
 from tests.parts import wait_until
@@ -47,3 +49,25 @@ def children_of(server: Callable[[], AbstractContextManager[object]]) -> list[in
     os.close(writer)
     with closing(os.fdopen(reader)) as told:
         return [int(pid) for pid in told.read().split()]
+
+
+def test_what_a_killed_backup_asked_for_does_not_go_on_in_the_server(source: Address) -> None:
+    """Its lock on the table would hold up the next migration, and whoever comes behind that."""
+    mine = "select count(*) from pg_stat_activity where query = 'select pg_sleep(600)' and datname = %s"
+
+    def asked() -> int:
+        with source.connect() as connection:
+            row = connection.execute(mine, (source.name,)).fetchone()
+            return int(row[0]) if row else 0
+
+    def read() -> None:
+        with hold_snapshot(source) as snapshot, join_snapshot(source, snapshot.id) as connection:
+            connection.execute("select pg_sleep(600)")
+
+    def start() -> None:
+        threading.Thread(target=read, daemon=True).start()
+        wait_until(lambda: asked() == 1, "it is asked for")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert in_child(start) == -signal.SIGKILL
+    wait_until(lambda: asked() == 0, "the server noticed")
