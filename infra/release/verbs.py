@@ -14,7 +14,7 @@ from infra.home import home
 from infra.release import plan
 from infra.release.journal import Ask, RunInProgress, describe
 from infra.release.lease import SKEW, LeaseHeld, owner_name
-from infra.release.state import Event, EventKind, Kind, Phase, Run
+from infra.release.state import RETREAT, Event, EventKind, Kind, Phase, Run
 from infra.release.typed import typed
 from infra.release.wiring import Tool
 from infra.stack.outputs import COLOURS, Colour
@@ -109,6 +109,8 @@ def ask(tool: Tool, kind: EventKind, reason: str, watch: Watch, wait: bool) -> R
         raise UserError(
             f"Release {run.run_id} has ended: {run.phase}.", f"See `{typed('history', run.environment)}`."
         )
+    if kind is EventKind.ABORT and run.phase in RETREAT:
+        return follow(tool, run.run_id, watch) if wait else run  # on its way already, if it has a controller
     if not plan.accepts(run, kind):
         raise UserError(
             f"A release in phase {run.phase} cannot {kind}.", f"See `{typed('status', run.environment)}`."

@@ -174,3 +174,21 @@ def test_start_looks_for_its_key_before_it_begins(world: World, monkeypatch: pyt
     monkeypatch.setattr("tests.infra.release.world.WorldSmoke.prepare", no_key)
     assert invoke("start", "--version", "v2")[0] == 2
     assert Operator(world).journal.current() is None
+
+
+@pytest.mark.usefixtures("superagent")
+@pytest.mark.parametrize("verb", ["abort", "rollback"])
+def test_a_release_whose_controller_died_on_the_way_back_goes_back_when_that_is_asked_for(
+    world: World, verb: str
+) -> None:
+    alice = Operator(world, name="alice")
+    alice.lease.take("release v2")
+    run = alice.new_run("v2", phase=Phase.RESTORE, weight=50, reason="answered with 5xx")
+    alice.journal.create(run, alice.lease)
+    alice.fleet.set_image("green", "v2")
+    alice.fleet.scale_up("green", "blue")
+    alice.router.write({"blue": 50, "green": 50}, pin=True, stickiness_seconds=30)
+    world.clock.time += 60  # alice's process is gone, and half of the traffic still goes to v2
+    code, said = invoke(verb)
+    assert code == 0, said
+    assert world.weights() == {"blue": 100, "green": 0}
