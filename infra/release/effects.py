@@ -44,6 +44,7 @@ class Effects:
     _migration: Migration | None = None
     _probes: Probes = field(init=False)
     _idle_since: float | None = None
+    _ill_since: float | None = None
     _table: dict[Effect, Callable[[Run], Event | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -79,7 +80,7 @@ class Effects:
             self._at = (run.mark, effect)
             self._begun = self.clock.now()
             self._migration = None
-            self._idle_since = None
+            self._idle_since = self._ill_since = None
         try:
             return self._table[effect](run)
         except OperationFailed as failed:
@@ -178,9 +179,17 @@ class Effects:
         return self._late(self.profile.no_data_patience, f"no data to judge {run.new} by: {judgement.reason}")
 
     def linger(self, run: Run) -> Event | None:
-        if event := self._watch_new(run):
+        """Hours, maybe: an instance that dies meanwhile is for the fleet to replace, in the time that it gets
+        to start one, and alone takes the traffic back from nobody.
+        """
+        if event := guard.drift(run, self.router.read()):
             return event
         now = self.clock.now()
+        sick = guard.unhealthy(self.router, run.new)
+        self._ill_since = (self._ill_since or now) if sick else None
+        for_long = self._ill_since is not None and now - self._ill_since >= self.profile.settle_timeout
+        if sick and (for_long or self.router.healthy(run.new) == 0):
+            return _failed(sick)
         shortest, longest = self.life(run)
         stayed = now - run.entered_at
         if self.fleet.in_flight(run.old) != 0:
@@ -188,9 +197,8 @@ class Effects:
         elif self._idle_since is None:
             self._idle_since = now
         idle = self._idle_since is not None and now - self._idle_since >= self.profile.idle_for
-        if stayed >= longest or (stayed >= shortest and idle and self.profile.old_life == "idle"):
-            return DONE
-        return None
+        over = stayed >= longest or (stayed >= shortest and idle and self.profile.old_life == "idle")
+        return DONE if over and not sick else None
 
     def unpin(self, run: Run) -> Event | None:
         live = self.router.read()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infra.release.lease import LeaseLost
-from infra.release.router import Router, Routing, WeightsDiffer
+from infra.release.router import HealthState, Router, Routing, Target, WeightsDiffer
 from infra.release.state import Effect, EventKind, Phase, Run
 from infra.stack.outputs import Colour
 from tests.infra.release.world import Behaviour, Operator, World, client
@@ -163,3 +163,44 @@ def test_a_run_that_moved_since_it_was_read_is_not_written(world: World) -> None
     found = operator.journal.read(run.run_id)
     assert found is not None
     assert found.phase is Phase.MIGRATE
+
+
+def test_an_instance_that_dies_after_the_release_is_replaced_and_no_traffic_goes_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator = Operator(world)
+    run = replace(standing(operator, Phase.LINGER, 100), entered_at=world.clock.now())
+    route(operator, 100)
+    states: list[HealthState] = ["healthy", "unhealthy"]
+    monkeypatch.setattr(
+        type(operator.router),
+        "targets",
+        lambda self, colour: [Target(str(n), 80, state, "") for n, state in enumerate(states)],
+    )
+    timeout = operator.profile.settle_timeout
+    for seconds in (1_000.0, timeout / 2, timeout / 2 - 0.1):
+        world.clock.time += seconds
+        assert operator.effects.poll(run, Effect.LINGER) is None
+    states[1] = "healthy"
+    world.clock.time += 1_000  # over its life, however long clients are pinned
+    event = operator.effects.poll(run, Effect.LINGER)
+    assert event is not None and event.kind is EventKind.DONE
+
+
+@pytest.mark.parametrize(("states", "later"), [(["healthy", "unhealthy"], True), (["unhealthy"], False)])
+def test_a_new_colour_that_stays_ill_or_is_gone_gives_the_traffic_back(
+    world: World, monkeypatch: pytest.MonkeyPatch, states: list[HealthState], later: bool
+) -> None:
+    operator = Operator(world)
+    run = replace(standing(operator, Phase.LINGER, 100), entered_at=world.clock.now())
+    route(operator, 100)
+    monkeypatch.setattr(
+        type(operator.router),
+        "targets",
+        lambda self, colour: [Target(str(n), 80, state, "") for n, state in enumerate(states)],
+    )
+    if later:
+        assert operator.effects.poll(run, Effect.LINGER) is None
+        world.clock.time += operator.profile.settle_timeout
+    event = operator.effects.poll(run, Effect.LINGER)
+    assert event is not None and event.kind is EventKind.FAILED

@@ -224,4 +224,18 @@ ROWS: Final = (
         "",
         ("tests/infra/release/test_probes.py::test_probes_go_on_while_clients_alone_are_too_few_to_judge_by",),
     ),
+    Mutation(
+        "one instance that dies after a release takes no traffic back",
+        "infra/release/effects.py",
+        "        if sick and (for_long or self.router.healthy(run.new) == 0):\n",
+        "        if sick:\n",
+        (LOOKS + "test_an_instance_that_dies_after_the_release_is_replaced_and_no_traffic_goes_back",),
+    ),
+    Mutation(
+        "a new colour that stays ill gives the traffic back",
+        "infra/release/effects.py",
+        "        if sick and (for_long or self.router.healthy(run.new) == 0):\n",
+        "        if False:\n",
+        (LOOKS + "test_a_new_colour_that_stays_ill_or_is_gone_gives_the_traffic_back",),
+    ),
 )  # fmt: skip
