@@ -33,6 +33,15 @@ class _Known:
         self.expires = now + verified.lives
 
 
+class _LookUp:
+    """One that is on its way, and what was to be forgotten meanwhile."""
+
+    __slots__ = ("heard",)
+
+    def __init__(self) -> None:
+        self.heard: dict[str, datetime | None] = {}
+
+
 class Authenticator:
     """`authenticate` is synchronous while the key is remembered; else it returns an awaitable."""
 
@@ -43,7 +52,7 @@ class Authenticator:
         self._known: dict[bytes, _Known] = {}
         self._refused: dict[bytes, tuple[float, str]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._changes = 0  # times that something was to be forgotten
+        self._looking: set[_LookUp] = set()
         self.on_success: Callable[[str], None] = lambda actor: None
 
     def remembered(self, credential: bytes) -> Principal | None:
@@ -80,7 +89,8 @@ class Authenticator:
         refused = self._refused.get(identity)
         if refused is not None and time.monotonic() - refused[0] < REFUSED_SECONDS:
             raise NotAuthenticated(refused[1])
-        changes = self._changes
+        look_up = _LookUp()
+        self._looking.add(look_up)
         try:
             verified = await self._credentials.verify(text)
         except NotAuthenticated as error:
@@ -88,9 +98,12 @@ class Authenticator:
             _bounded(self._refused, REFUSED)
             self._refused[identity] = (time.monotonic(), str(error))
             raise
-        if changes == self._changes:  # else it may have been read before it was revoked
+        finally:
+            self._looking.discard(look_up)
+        known = _Known(verified, time.monotonic())
+        if not _outdated(known, look_up.heard):  # else it may have been read before it was revoked
             _bounded(self._known, REMEMBERED)
-            self._known[identity] = _Known(verified, time.monotonic())
+            self._known[identity] = known
         self.on_success(verified.principal.id)
         return verified.principal
 
@@ -99,14 +112,10 @@ class Authenticator:
         (where the moment is given) stays: were it dropped, a lost database would make a good key unknown.
         """
         if changes:
-            self._changes += 1
+            for look_up in self._looking:
+                look_up.heard.update(changes)
             for identity in [one for one, known in self._known.items() if _outdated(known, changes)]:
                 del self._known[identity]
-
-    def forget_all(self) -> None:
-        self._changes += 1
-        self._known.clear()
-        self._refused.clear()
 
     def _refresh_later(self, key: str, known: _Known) -> None:
         known.refreshing = True

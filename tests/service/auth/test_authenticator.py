@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
@@ -173,3 +174,22 @@ async def test_a_key_that_is_revoked_while_it_is_looked_up_is_not_remembered(
     answer.set()
     await work
     assert auth.remembered(key) is None
+
+
+async def test_a_change_that_a_look_up_has_read_already_leaves_its_key_known(clock: Clock) -> None:
+    """The word of it comes late, of a key just made, say; a store that goes then would make it unknown."""
+    store = Store()
+    auth = Authenticator(store, 60, 3600)
+    key = known(store)
+    made = datetime(2026, 1, 2, tzinfo=UTC)
+    store.keys[key.decode()] = Principal("key_1", "key_1", "app", "key", frozenset({"chat"}), changed=made)
+    verify = store.verify
+
+    async def meanwhile(credential: str) -> Verified:
+        found = await verify(credential)
+        auth.forget({"key_1": made, "key_2": None})
+        return found
+
+    store.verify = meanwhile  # type: ignore[method-assign]
+    await auth.verify(key)
+    assert auth.remembered(key) is not None
