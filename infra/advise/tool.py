@@ -24,6 +24,7 @@ from infra.release.fleet import Fleet
 from infra.release.journal import Journal
 from infra.release.lease import Lease
 from infra.release.router import Router
+from infra.release.secret_file import one_line
 from infra.release.settings import profile
 from infra.release.source_prometheus import Prometheus
 from infra.release.wire import Address
@@ -138,8 +139,10 @@ def _admin_key(found: Environment) -> str:
             "Put one in a file and name it in SUPERAGENT_ADMIN_KEY_FILE.",
         )
     try:
-        return Path(path).read_text().strip()
+        return one_line(Path(path))
     except OSError as failed:
         raise UserError(
             f"SUPERAGENT_ADMIN_KEY_FILE: {path} cannot be read ({failed.strerror}).", "Mend the path."
         ) from None
+    except ValueError as wrong:
+        raise UserError(f"SUPERAGENT_ADMIN_KEY_FILE: {wrong}.", "Leave nothing but the key in it.") from None

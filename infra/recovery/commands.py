@@ -69,7 +69,7 @@ def create_(
     if dry_run:
         _tell_plan(place, kinds, as_json)
         return
-    made, failures = create.each(place, kinds, kms_key)
+    made, failed = create.each(place, kinds, kms_key)
     verdicts = []
     if read_back:
         entries = [entry for kind in kinds for entry in catalog.entries(place.store, kind)]
@@ -79,8 +79,8 @@ def create_(
         console.print_json([summary(one) for one in made])
     for one in made if not as_json else ():
         console.out.print(f"{one.kind:9} {one.id}  {one.size:,} bytes  {one.rows:,} rows")
-    if failures:
-        raise OperationFailed(" ".join(failures))
+    if failed:
+        raise OperationFailed(" ".join(failed))
     verify.require_sound(verdicts)
 
 

@@ -15,7 +15,7 @@ from service.cache import exact
 from service.cache.exact import Entry, Policy
 from service.limits.limiter import Plan
 from service.providers.base import CanonicalRequest, CanonicalResponse, Usage
-from service.providers.catalog import Price, find
+from service.providers.catalog import Price
 from service.providers.errors import ProviderError
 from service.providers.tokens import estimate_request
 from service.routing.context import CallContext
@@ -71,12 +71,6 @@ def reservation(
         if price is not None:
             micro = round(price.cost(Usage(read, written)) * choices * 1e6)
     return (read + written) * choices, micro
-
-
-def list_price(model: str) -> Price | None:
-    """What the catalog says of a model, for routers that know no prices."""
-    info = find(model.rpartition("/")[2])
-    return info.price if info is not None else None
 
 
 def usage_row(call: Call, outcome: str) -> UsageRow:

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Protocol
 
-from service.api.call import NO_USAGE, Call, list_price, log_fields, outcome_of, reservation, usage_row
+from service.api.call import NO_USAGE, Call, log_fields, outcome_of, reservation, usage_row
 from service.api.choices import Choices
 from service.api.exchange import Exchange
 from service.api.flights import Flights
@@ -19,7 +19,7 @@ from service.cache.exact import Collector, Entry
 from service.limits.admission import Admission, Redis
 from service.limits.limiter import Plans
 from service.providers.base import CanonicalRequest, CanonicalResponse, StreamEnd, StreamEvent
-from service.providers.catalog import Price
+from service.providers.catalog import Price, list_price
 from service.providers.errors import ProviderError
 from service.quality.scorer import Scorer
 from service.routing.context import CallContext

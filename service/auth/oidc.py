@@ -111,9 +111,8 @@ class Oidc:
             keys = {}
             for one in found:
                 if one.get("use", "sig") == "sig" and one.get("kty") in ("RSA", "EC"):
-                    with contextlib.suppress(
-                        jwt.PyJWTError
-                    ):  # one we cannot use is none of the others' fault
+                    # One that we cannot use is none of the others' fault.
+                    with contextlib.suppress(jwt.PyJWTError):
                         keys[str(one.get("kid", ""))] = jwt.PyJWK(one).key
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return  # keys that were good stay good while the provider is away

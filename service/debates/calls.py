@@ -20,7 +20,7 @@ from service.providers.base import (
     EmbeddingResponse,
     Usage,
 )
-from service.providers.catalog import Price, find
+from service.providers.catalog import Price, list_price
 from service.providers.errors import ProviderError
 from service.providers.tokens import estimate_request, estimate_text
 from service.routing.context import CallContext
@@ -50,7 +50,7 @@ class Calls:
         self._plans = plans
         self._admission = admission
         self.can_embed = getattr(router, "embed", None) is not None
-        self._price: Callable[[str], Price | None] = getattr(router, "price", _list_price)
+        self._price: Callable[[str], Price | None] = getattr(router, "price", list_price)
 
     def price(self, target: str, usage: Usage) -> float:
         """The most that these tokens may cost, in USD, as far as the configuration or the catalog knows; else
@@ -175,9 +175,3 @@ class Calls:
             if time.monotonic() + wait >= deadline:
                 return None
             await asyncio.sleep(wait)
-
-
-def _list_price(target: str) -> Price | None:
-    """For routers that know no prices."""
-    info = find(target.rpartition("/")[2])
-    return info.price if info is not None else None

@@ -100,6 +100,12 @@ def find(model: str) -> ModelInfo | None:
     return None
 
 
+def list_price(model: str) -> Price | None:
+    """What the catalog says of `model` or `provider/model`, for routers that know no prices."""
+    info = find(model.rpartition("/")[2])
+    return info.price if info is not None else None
+
+
 def _of_area(info: ModelInfo | None, factor: float) -> ModelInfo | None:
     if info is None or info.price is None or factor == 1.0:
         return info

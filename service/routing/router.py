@@ -103,9 +103,10 @@ class Router:
 
     def price(self, name: str) -> Price | None:
         """The dearest that a call of this name may be charged at; None where no price is known."""
-        if not self.knows(name):
+        try:
+            infos = [target.info for target in self._models.resolve(name)]
+        except ProviderError:
             return None
-        infos = [target.info for target in self._models.resolve(name)]
         prices = [info.price for info in infos if info is not None and info.price is not None]
         return max(prices, key=lambda price: price.input + price.output, default=None)
 

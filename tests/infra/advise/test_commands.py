@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from infra.advise import commands, tool
 from infra.advise.change import plan
 from infra.advise.tool import Tool
-from infra.errors import OperationFailed
+from infra.errors import OperationFailed, UserError
 from infra.release.journal import Journal
 from infra.release.router import Routing
 from infra.release.source_prometheus import StoreDown
@@ -225,3 +225,17 @@ def test_without_a_system_it_says_how_to_start_one(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("SUPERAGENT_HOME", str(tmp_path))
     done = CliRunner().invoke(commands.advise, [])
     assert (done.exit_code, "superagent up" in done.output) == (2, True)
+
+
+def test_a_key_file_with_more_than_the_key_is_refused_and_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "key"
+    file.write_text("sk-mine\nsk-of-somebody")
+    monkeypatch.setenv("SUPERAGENT_ADMIN_KEY_FILE", str(file))
+    aws: Any = SimpleNamespace(endpoint=None)
+    with pytest.raises(UserError, match="nothing but the key") as refused:
+        tool._admin_key(aws)
+    assert "sk-" not in str(refused.value)
+    file.write_text("sk-mine\n")
+    assert tool._admin_key(aws) == "sk-mine"

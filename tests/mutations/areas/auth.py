@@ -283,4 +283,11 @@ ROWS: Final = (
         " for one in listed)",
         (TOKENS + "test_claims_become_permissions",),
     ),
+    Mutation(
+        "a revocation that its node could not tell is seen all the same",
+        "service/auth/revocations.py",
+        "            if not hears or time.monotonic() - looked >= HEARING_SECONDS:\n",
+        "            if not hears:\n",
+        (CHANGES + "test_a_key_is_forgotten_though_whoever_ended_it_could_not_say_so",),
+    ),
 )  # fmt: skip

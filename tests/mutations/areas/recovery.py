@@ -10,6 +10,8 @@ KEEP: Final = "tests/infra/recovery/test_verify_and_prune.py::"
 ROUND: Final = "tests/infra/recovery/test_round_trip.py::"
 FAULTS: Final = "tests/infra/recovery/test_faults.py::"
 ORDER: Final = "tests/infra/recovery/test_order.py::"
+CACHE: Final = "tests/infra/recovery/test_elasticache.py::"
+FACTS: Final = "tests/infra/recovery/test_facts.py::"
 KILLED: Final = "tests/infra/recovery/test_restore_killed.py::"
 RDS: Final = "tests/infra/recovery/test_rds.py::"
 
@@ -197,5 +199,33 @@ ROWS: Final = (
         "    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)\n",
         "    pass\n",
         (KILLED + "test_a_program_dies_with_the_tool_that_started_it",),
+    ),
+    Mutation(
+        "a damaged base hides no other",
+        "infra/recovery/catalog.py",
+        "        except (manifests.IntegrityError, UserError) as failed:\n",
+        "        except ZeroDivisionError as failed:\n",
+        (FACTS + "test_a_damaged_manifest_hides_no_other_base_of_a_point_in_time",),
+    ),
+    Mutation(
+        "a ledger of another tool vouches for nothing",
+        "infra/recovery/ledger.py",
+        "    except (ValueError, KeyError, TypeError, AttributeError):\n        return Ledger(",
+        "    except ZeroDivisionError:\n        return Ledger(",
+        (FACTS + "test_a_ledger_of_another_tool_vouches_for_nothing_and_stops_nobody",),
+    ),
+    Mutation(
+        "an RDS instance that no restore made is refused",
+        "infra/recovery/rds.py",
+        '        if mark not in describe(rds, target).get("TagList", []):\n',
+        "        if False:\n",
+        ("tests/infra/recovery/test_rds_restore.py::test_an_instance_that_no_restore_made_is_not_taken_for_one",),
+    ),
+    Mutation(
+        "a replication group that no restore made is refused",
+        "infra/recovery/elasticache.py",
+        '    if found and mark not in cache.list_tags_for_resource(ResourceName=made["ARN"])["TagList"]:\n',
+        "    if False:\n",
+        (CACHE + "test_a_cache_comes_back_from_its_snapshot_and_a_second_try_goes_on",),
     ),
 )  # fmt: skip

@@ -238,4 +238,27 @@ ROWS: Final = (
         "),)",
         (POLICIES + "test_names_that_clients_make_up_never_become_metric_labels",),
     ),
+    Mutation(
+        "a probe that streams lets others in when it has begun",
+        "service/routing/router.py",
+        "        if target.upstream.breaker.state:\n            pending.begun()\n",
+        "",
+        (DISPATCH + "test_a_probe_that_streams_lets_others_in_when_it_has_begun",),
+    ),
+    Mutation(
+        "a deadline that the caller chose too short opens no breaker",
+        "service/routing/dispatch.py",
+        '        if error.kind == "timeout" and self._ctx.hurried and',
+        "        if False and self._ctx.hurried and",
+        (
+            DISPATCH + "test_a_deadline_that_the_caller_chose_too_short_opens_no_breaker",
+        ),
+    ),
+    Mutation(
+        "whom another overtook is paid for the prompt",
+        "service/routing/charges.py",
+        '            if attempt.outcome == "cancelled":\n',
+        "            if False:\n",
+        (HEDGE + "test_who_was_overtaken_has_read_the_prompt_and_is_paid_for_it",),
+    ),
 )  # fmt: skip

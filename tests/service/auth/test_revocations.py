@@ -83,9 +83,9 @@ async def test_a_key_is_forgotten_though_whoever_ended_it_could_not_say_so(
     monkeypatch.setattr(revocations, "_channel", Channel())
     key, row = await store.create("gone", ["chat"])
     await auth.verify(key.encode())
-    await store.revoke(row["id"])
     await revocations.start()
     try:
+        await store.revoke(row["id"])
         async with asyncio.timeout(10):
             while auth.remembered(key.encode()) is not None:
                 await asyncio.sleep(0.01)
